@@ -1,0 +1,73 @@
+"""Every setting of the study, in one place. Edit, run `python train.py`, compare.
+
+Read by train.py, viz.py and data_preprocessing.py; features.py and model.py take arguments instead.
+Times are in seconds, frequencies in Hz, levels in dB. A finished fit remembers the settings it was
+made with: after a change here, the next run redoes exactly the fits that the change touches.
+"""
+from pathlib import Path
+
+# -- data ------------------------------------------------------------------------------------------
+DATA_DIR = None               # folder with Actor_01 ... Actor_24; None: $RAVDESS_DIR, else the project root
+CACHE_DIR = Path("cache")     # extracted features, about 1.3 GB; safe to delete, rebuilt in minutes
+RESULTS_DIR = Path("results")                   # one folder per run
+VISUALIZATIONS_DIR = Path("visualizations")     # where viz.py puts its pictures
+RUN = "default"               # name of the run folder; another name keeps two experiments apart
+
+# The order is the label order everywhere: column k of a prediction is CLASSES[k].
+CLASSES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+
+# -- loading ---------------------------------------------------------------------------------------
+SAMPLE_RATE = 22_050          # Hz; higher keeps fricatives above 11 kHz, and costs time in proportion
+TRIM_DB = 30.0                # cut leading and trailing sound this far below the peak; None keeps all.
+                              # Trimming helps on unseen speakers (+3 to 5 points) and shortens the clips
+PEAK_NORMALISE = False        # True removes the level of a clip. Level tells emotions apart in RAVDESS (calm
+                              # peaks near -30 dBFS, angry near -9) but depends on the microphone elsewhere
+CLIP_SECONDS = 3.0            # frames per clip after trimming: shorter clips are padded (the nets do not
+                              # look at padding), longer ones (2 % of them) keep their middle
+
+# -- features --------------------------------------------------------------------------------------
+FEATURES = ("mfcc", "mel", "gauss")   # each is a study of its own
+N_FFT = 2048                  # samples (93 ms): longer resolves pitch, shorter resolves time
+HOP_LENGTH = 512              # samples (23 ms) between frames: halving it doubles all training times
+N_MELS = 128                  # bands of the mel spectrogram, which the MFCCs are made from
+N_MFCC = 40                   # coefficients kept: 13 hold the spectral envelope, 40 hold pitch as well
+N_GAUSS = 64                  # Gaussian filters, mel-spaced centres; more are narrower
+N_GAUSS_COEFFICIENTS = 40     # cepstral coefficients kept of them
+F_MIN, F_MAX = 0.0, SAMPLE_RATE / 2   # Hz; edges of the mel and Gaussian filterbanks
+TOP_DB = 80.0                 # dB; what lies further below a clip's loudest spot is raised to this floor
+
+# -- augmentation: copies of training clips --------------------------------------------------------
+COPIES = 4                    # per clip; 0 switches augmentation off
+STRETCH_RATE = (0.8, 1.2)     # speed: 0.8 is slower and 25 % longer
+PITCH_SEMITONES = (-2.0, 2.0)
+NOISE_SNR_DB = (30.0, 50.0)   # white noise this far below the clip's power; under about 30 dB it hurts
+
+# -- cross-validation ------------------------------------------------------------------------------
+FOLDS = 5                     # stratified by emotion; each clip is tested in one fold
+VALIDATION_SHARE = 0.1        # of a fold's training recordings, cut out for every choice made in training
+SEED = 42                     # of everything random; results differ by a point or two between seeds
+
+# -- training --------------------------------------------------------------------------------------
+MODELS = ("cnn1d", "bilstm", "hybrid", "mlp")
+EPOCHS = {"cnn1d": 36, "bilstm": 28, "hybrid": 28, "mlp": 60}  # at most; an epoch sees every clip and copy once
+BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 128, "mlp": 64}
+LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 3e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
+WEIGHT_DECAY = 1e-2           # pull of the weights towards zero, per step in units of the learning rate
+EMA = 0.99                    # validation and the kept weights use this running average of the weights; 0: off
+MIXUP_ALPHA = 0.2             # Beta(alpha, alpha) mixes pairs of clips; 0: off, 1: mixes strongly
+LABEL_SMOOTHING = 0.1         # share of each target spread over all classes
+TIME_MASK_SECONDS = 0.35      # SpecAugment: a stretch of up to this length is blanked per clip and epoch; 0: off
+BAND_MASK_SHARE = 0.17        # SpecAugment: up to this share of the bands or coefficients is blanked; 0: off
+EARLY_STOPPING_PATIENCE = 30  # epochs without a better validation accuracy; the best weights are kept
+PLATEAU_PATIENCE = 5          # epochs without a lower validation loss, then the learning rate is multiplied by
+PLATEAU_FACTOR = 0.5
+MINIMUM_LEARNING_RATE = 1e-5
+
+# -- derived: not for editing ----------------------------------------------------------------------
+LOADING_SETTINGS = dict(sr=SAMPLE_RATE, trim_db=TRIM_DB, peak_normalise=PEAK_NORMALISE)
+FEATURE_SETTINGS = dict(sr=SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP_LENGTH, n_mels=N_MELS, n_mfcc=N_MFCC,
+                        n_gauss=N_GAUSS, n_gauss_coefficients=N_GAUSS_COEFFICIENTS,
+                        fmin=F_MIN, fmax=F_MAX, top_db=TOP_DB)
+AUGMENTATION_SETTINGS = dict(stretch_rate=STRETCH_RATE, pitch_semitones=PITCH_SEMITONES,
+                             noise_snr_db=NOISE_SNR_DB)
+FRAMES = 1 + int(CLIP_SECONDS * SAMPLE_RATE) // HOP_LENGTH          # per clip: 130

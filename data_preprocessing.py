@@ -1,0 +1,357 @@
+"""Clips on disk in, arrays ready for training out: finds, checks, loads, augments, caches, normalises.
+
+    folder --find_clips--> table of clips --survey--> + duration, level, recording
+           --build_features--> one array per feature (clips, 1 + copies, frames, n), cached on disk
+           --normaliser, normalise--> zero mean, unit variance over the training part, zero where padded
+
+`python data_preprocessing.py [FOLDER]` prints the data report alone.
+"""
+import argparse
+import functools
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import joblib
+import numpy as np
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+import config
+import features
+import seeds
+from results import code_fingerprint, digest, write_atomically
+
+COMPLETE = 1440                # speech clips in RAVDESS
+SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
+
+# A file name is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
+FIELDS = {
+    "modality": {"01": "audio-video", "02": "video", "03": "audio"},
+    "channel": {"01": "speech", "02": "song"},
+    "emotion": dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), config.CLASSES)),
+    "intensity": {"01": "normal", "02": "strong"},
+    "statement": {"01": 1, "02": 2},       # "Kids are talking by the door", "Dogs are sitting by the door"
+    "repetition": {"01": 1, "02": 2},
+    "actor": {f"{actor:02d}": actor for actor in range(1, 25)},
+}
+LIKE_RAVDESS = re.compile(r"\d+(-\d+){6}")
+
+
+class DataError(ValueError):
+    """Something is wrong with the user's data; the message names the file and the way out."""
+
+
+# -- finding ---------------------------------------------------------------------------------------
+def data_folder(argument=None):
+    """The folder to look in: the argument, else $RAVDESS_DIR, else config.DATA_DIR, else the project root."""
+    return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parent)
+
+
+def parse_name(name):
+    """`03-01-06-01-02-01-12.wav` -> {"modality": "audio", ..., "emotion": "fearful", ..., "actor": 12}.
+
+    Raises DataError, naming the code, where a code is not one of RAVDESS's.
+    """
+    codes = Path(name).stem.split("-")
+    if len(codes) != len(FIELDS):
+        raise DataError(f"{name}: {len(codes)} codes between dashes where RAVDESS has {len(FIELDS)}")
+    for (field, known), code in zip(FIELDS.items(), codes):
+        if code not in known:
+            raise DataError(f"{name}: {field} code '{code}' is not one of {min(known)}..{max(known)}")
+    fields = {field: FIELDS[field][code] for field, code in zip(FIELDS, codes)}
+    if fields["emotion"] == "neutral" and fields["intensity"] == "strong":
+        raise DataError(f"{name}: intensity code '02' does not exist for neutral (emotion code '01')")
+    return fields
+
+
+def find_clips(folder):
+    """Table of the speech clips in `folder`, and what was left out.
+
+    Looks for Actor_* in the folder and one level below, as the Zenodo and Kaggle archives unpack.
+    returns : DataFrame sorted by file (file, path, emotion, label, intensity, statement, repetition,
+              actor, sex), and {reason: [file, ...]}
+    raises  : DataError when there are no clips at all
+    """
+    folder = Path(folder)
+    rows, left_out = {}, {reason: [] for reason in ("second copy", "song", "video", "foreign file", "bad name")}
+    for path in [*sorted(folder.glob("Actor_*/*")), *sorted(folder.glob("*/Actor_*/*"))]:
+        if path.suffix.lower() != ".wav" or not LIKE_RAVDESS.fullmatch(path.stem):
+            like_video = path.suffix.lower() == ".mp4" and LIKE_RAVDESS.fullmatch(path.stem)
+            left_out["video" if like_video else "foreign file"].append(path.name)
+            continue
+        try:
+            fields = parse_name(path.name)
+        except DataError as problem:
+            left_out["bad name"].append(str(problem))
+            continue
+        modality, channel = fields.pop("modality"), fields.pop("channel")
+        if modality != "audio":
+            left_out["video"].append(path.name)
+        elif channel == "song":
+            left_out["song"].append(path.name)
+        elif path.name in rows:
+            left_out["second copy"].append(path.name)
+        else:
+            sex = "female" if fields["actor"] % 2 == 0 else "male"
+            rows[path.name] = dict(file=path.name, path=str(path), label=config.CLASSES.index(fields["emotion"]),
+                                   sex=sex, **fields)
+    if not rows:
+        raise DataError(
+            f"{folder}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below. Download "
+            "Audio_Speech_Actors_01-24.zip from https://zenodo.org/records/1188976, unpack it, and name the "
+            "folder with --data-dir or RAVDESS_DIR; or try --demo, which needs no data")
+    return pd.DataFrame([rows[name] for name in sorted(rows)]), left_out
+
+
+def survey(clips, cache_dir, jobs=-1):
+    """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, sound (hash) and recording to the table of clips.
+
+    Clips with identical sound get one recording id (the first file's stem), whatever their names.
+    raises : DataError listing every file that cannot be used.
+    """
+    kept = Path(cache_dir) / f"survey-{files_key(clips)}.csv"
+    if kept.exists():
+        facts = pd.read_csv(kept)
+    else:
+        measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(measure)(path) for path in clips.path)
+        bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
+        if bad:
+            raise DataError(f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:\n" + "\n".join(bad))
+        facts = pd.DataFrame(measured)
+        facts.insert(0, "file", clips.file)
+        facts["recording"] = facts.groupby("sound").file.transform("min").str.removesuffix(".wav")
+        with write_atomically(kept) as draft:
+            facts.to_csv(draft, index=False)
+    return clips.merge(facts, on="file", validate="one_to_one")
+
+
+def measure(path):
+    """Facts of one file (dict), or what is wrong with it (str)."""
+    try:
+        samples, rate = read_audio(path)
+    except DataError as problem:
+        return str(problem)
+    return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(np.abs(samples).max()),
+                rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))),
+                sound=hashlib.sha256(str(rate).encode() + samples.tobytes()).hexdigest())
+
+
+def files_key(clips):
+    """Hash of what the clips are: name, size and time of last change of every file."""
+    stats = [(file, os.stat(path)) for file, path in zip(clips.file, clips.path)]
+    return digest([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
+
+
+def report(clips, left_out, name="data"):
+    """The data report, as text."""
+    counts = clips.emotion.value_counts().reindex(config.CLASSES, fill_value=0)
+    per_actor = clips.actor.value_counts()
+    lines = [f"{name}: {len(clips)} clips, {clips.actor.nunique()} actors "
+             f"({per_actor.min()} to {per_actor.max()} clips each), {clips.seconds.sum() / 3600:.2f} hours "
+             f"({clips.seconds.min():.1f} to {clips.seconds.max():.1f} s a clip)",
+             "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
+    for reason, files in left_out.items():
+        if files:
+            shown = files if reason == "bad name" else files[:3]
+            more = f", and {len(files) - len(shown)} more" if len(files) > len(shown) else ""
+            lines.append(f"left out, {reason}: {len(files)} ({'; '.join(shown)}{more})")
+    for _, same in clips.groupby("recording").file:
+        if len(same) > 1:
+            lines.append(f"identical sound, kept on one side of every split: {', '.join(same)}")
+    return "\n".join(lines)
+
+
+# -- loading ---------------------------------------------------------------------------------------
+def read_audio(path):
+    """Any file libsndfile reads, checked: float32 mono (samples,), full scale 1, and its rate in Hz.
+
+    raises : DataError (without the file's name) for audio that cannot be trained on
+    """
+    try:
+        with soundfile.SoundFile(path) as sound:
+            samples = sound.read(dtype="float32", always_2d=True).mean(axis=1)      # (samples,)
+            cut_off = re.search(r"^data : .*should be", sound.extra_info, re.MULTILINE)
+            rate = sound.samplerate
+    except (soundfile.LibsndfileError, OSError) as problem:
+        raise DataError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
+    if len(samples) == 0:
+        raise DataError("empty: no samples")
+    if cut_off:
+        raise DataError("truncated: the header promises more samples than the file holds")
+    if not np.isfinite(samples).all():
+        raise DataError("holds values that are not finite numbers")
+    if np.abs(samples).max() < SILENCE_PEAK:
+        raise DataError("silent: no sample above -80 dBFS")
+    return samples, rate
+
+
+def load_waveform(path, *, sr, trim_db, peak_normalise):
+    """A file as the features want it: float32 (samples,) at `sr` Hz, mono, silence trimmed from both ends."""
+    import librosa
+    import soxr
+    y, rate = read_audio(path)
+    if rate != sr:
+        y = soxr.resample(y, rate, sr, quality="HQ")
+    if trim_db is not None:
+        y, _ = librosa.effects.trim(y, top_db=trim_db, frame_length=2048, hop_length=512)
+    return y / np.abs(y).max() if peak_normalise else y
+
+
+# -- augmentation ----------------------------------------------------------------------------------
+def augment(y, rng, *, sr, stretch_rate, pitch_semitones, noise_snr_db):
+    """One altered copy of a clip: float32 (samples,) -> float32 (about samples / rate,).
+
+    Draws which of time stretch, pitch shift and noise it gets (at least one; all seven combinations are
+    equally likely), then how strongly, each uniformly within its (low, high).
+    """
+    which = rng.integers(1, 8)                                          # three bits, not all zero
+    rate = rng.uniform(*stretch_rate) if which & 1 else 1.0
+    semitones = rng.uniform(*pitch_semitones) if which & 2 else 0.0
+    if which & 3:
+        y = stretch_and_shift(y, sr=sr, rate=rate, semitones=semitones)
+    if which & 4:
+        y = add_noise(y, rng, snr_db=rng.uniform(*noise_snr_db))
+    return y
+
+
+def stretch_and_shift(y, *, sr, rate, semitones):
+    """Play `rate` times as fast and move the pitch by `semitones`, each without the other.
+
+    Signalsmith Stretch: its log-mel error against an ideal stretch is a quarter of a phase vocoder's,
+    which decides whether augmentation helps or hurts.
+    """
+    from python_stretch.Signalsmith import Stretch
+    engine = Stretch(0)                      # the seed of its own small dither
+    engine.preset(1, sr)
+    engine.setTimeFactor(rate)
+    engine.setTransposeSemitones(semitones)
+    return engine.process(np.ascontiguousarray(y[None], np.float32))[0]
+
+
+def add_noise(y, rng, *, snr_db):
+    """White Gaussian noise, `snr_db` below the mean power of the clip."""
+    noise_power = np.mean(np.square(y, dtype=np.float64)) / 10 ** (snr_db / 10)
+    return y + np.sqrt(noise_power).astype(np.float32) * rng.standard_normal(len(y), dtype=np.float32)
+
+
+# -- features of the whole corpus, cached ----------------------------------------------------------
+def build_features(clips, settings, jobs=-1):
+    """Features of every clip and its copies, from the cache or computed now.
+
+    returns : namespace with key (str, names the cache entry), folder, and memory-mapped float32 arrays
+      sequences    {feature: (clips, 1 + copies, frames, n)}: version 0 is the clip itself, padded with 0
+      functionals  {feature: (clips, 1 + copies, 13 n)}
+      lengths      int (clips, 1 + copies), real frames
+      trimmed_seconds (clips,)
+    """
+    key = features_key(clips, settings)
+    folder = Path(settings.CACHE_DIR) / f"features-{key}"
+    if not folder.exists():
+        extract_corpus(clips, settings, folder, jobs)
+    return open_features(folder)
+
+
+def open_features(folder):
+    """What `build_features` wrote to `folder`, memory-mapped."""
+    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in Path(folder).glob("*.npy")}
+    pick = lambda kind: {name.split("-")[0]: array for name, array in arrays.items() if name.endswith(kind)}  # noqa: E731
+    return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder),
+                           sequences=pick("-sequences"), functionals=pick("-functionals"),
+                           lengths=arrays["lengths"], trimmed_seconds=arrays["trimmed_seconds"])
+
+
+def features_key(clips, settings):
+    """Hash of everything that can change the arrays: files, settings, and the code that makes them."""
+    return digest([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS, settings.FRAMES,
+                   settings.COPIES, settings.AUGMENTATION_SETTINGS, settings.SEED,
+                   code_fingerprint(features.__file__, __file__)])
+
+
+def extract_corpus(clips, settings, folder, jobs):
+    """Fill `folder` with arrays, clips in parallel. Written beside it and renamed, so it is whole or absent."""
+    draft = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    work = functools.partial(extract_clip, settings=settings)
+    tasks = (joblib.delayed(work)(index, file, path) for index, (file, path) in enumerate(zip(clips.file, clips.path)))
+    arrays = {}
+    try:
+        parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=8)
+        for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
+            for name, value in results.items():
+                if name not in arrays:
+                    arrays[name] = np.lib.format.open_memmap(
+                        draft / f"{name}.npy", mode="w+", dtype=value.dtype, shape=(len(clips), *value.shape))
+                arrays[name][index] = value
+        for array in arrays.values():
+            array.flush()
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def extract_clip(index, file, path, settings):
+    """One clip and its copies -> its index and {array name: (1 + copies, ...)}. Depends on nothing else."""
+    y = load_waveform(path, **settings.LOADING_SETTINGS)
+    versions = [y]
+    for copy in range(1, settings.COPIES + 1):
+        rng = seeds.generator(settings.SEED, "augment", file, copy)
+        versions.append(augment(y, rng, sr=settings.LOADING_SETTINGS["sr"], **settings.AUGMENTATION_SETTINGS))
+    extracted = [features.extract(version, **settings.FEATURE_SETTINGS) for version in versions]
+    results = {"trimmed_seconds": np.float64(len(y) / settings.LOADING_SETTINGS["sr"])}
+    for feature in extracted[0]:
+        fitted = [fit_length(version[feature], settings.FRAMES) for version in extracted]
+        x, lengths = np.stack([x for x, _ in fitted]), np.array([length for _, length in fitted])
+        results[f"{feature}-sequences"] = x                                         # (1 + copies, frames, n)
+        results[f"{feature}-functionals"] = features.functionals(x, lengths)        # (1 + copies, 13 n)
+        results["lengths"] = lengths                                                # the same for every feature
+    return index, results
+
+
+def fit_length(x, frames):
+    """(any, n) -> (frames, n) and its real frames: zeros added at the end, or the middle kept."""
+    start = max(0, (len(x) - frames) // 2)
+    x = x[start:start + frames]
+    return np.pad(x, ((0, frames - len(x)), (0, 0))), len(x)
+
+
+# -- normalisation ---------------------------------------------------------------------------------
+def normaliser(x, lengths=None):
+    """Mean and standard deviation of each column over the real frames of the *training part*.
+
+    x : (clips, frames, n) with lengths (clips,), or (clips, n) without -> mean (n,), std (n,), float32
+    """
+    rows = x if lengths is None else x[np.arange(x.shape[1]) < lengths[:, None]]     # (real frames, n)
+    mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    return mean.astype(np.float32), np.where(std > 1e-6, std, 1).astype(np.float32)
+
+
+def normalise(x, mean, std, lengths=None):
+    """(x - mean) / std, and exactly 0 in padded frames, which is how the nets know them."""
+    x = (x - mean) / std
+    if lengths is not None:
+        x[np.arange(x.shape[1]) >= lengths[:, None]] = 0
+    return x
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description="Print the data report: clips, emotions, actors, what is left out.")
+    parser.add_argument("folder", nargs="?", help="folder with Actor_01 ... Actor_24 (default: as train.py)")
+    folder = data_folder(parser.parse_args(arguments).folder)
+    try:
+        clips, left_out = find_clips(folder)
+        clips = survey(clips, config.CACHE_DIR)
+    except DataError as problem:
+        parser.error(str(problem))
+    print(report(clips, left_out))
+    if len(clips) != COMPLETE:
+        print(f"warning: RAVDESS speech is {COMPLETE} clips; results on {len(clips)} do not compare")
+
+
+if __name__ == "__main__":
+    main()

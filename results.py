@@ -1,0 +1,177 @@
+"""Where a run is kept, how its files are written so that a stop at any moment harms nothing, and read back.
+
+    results/<run>/  config.json environment.json clips.csv folds.csv
+                    fits/<feature>-<model>-fold<k>/  metrics.json history.csv predictions.csv model.keras ...
+                    summary.csv predictions.csv.gz histories.csv.gz      all finished fits together
+"""
+import ast
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "histories": "histories.csv.gz"}
+
+
+@contextlib.contextmanager
+def write_atomically(path):
+    """Gives a draft path to write to; the draft takes the final name only when the block ends well.
+
+    A rename within a folder is atomic: whoever looks sees the old file, the new one, or none, never half.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: pandas reads .gz from it
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def as_json(value):
+    return json.dumps(value, indent=2, default=str) + "\n"
+
+
+def write_json(path, value):
+    with write_atomically(path) as draft:
+        draft.write_text(as_json(value))
+
+
+def write_csv(path, table):
+    """A DataFrame as CSV; a name that ends in .gz is compressed, without a time stamp, so equal tables give equal bytes."""
+    compression = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
+    with write_atomically(path) as draft:
+        table.to_csv(draft, index=False, compression=compression)
+
+
+def digest(value):
+    """Short hash (16 hex digits) of a JSON-like value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def code_fingerprint(*files):
+    """Hash of what source files *do*: their syntax trees without comments, layout and docstrings."""
+    return digest([code_only(Path(file).read_text()) for file in files])
+
+
+def code_only(source):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            node.body = body[1:]
+    return ast.dump(tree)
+
+
+# -- a run -----------------------------------------------------------------------------------------
+class RunError(ValueError):
+    """A run is missing or cannot be read; the message is one line for the user."""
+
+
+def fit_name(feature, model, fold):
+    """Name of a fit's folder below fits/."""
+    return f"{feature}-{model}-fold{fold}"
+
+
+def write_fit(folder, files):
+    """A finished fit, {file name: bytes or text}: appears whole, or not at all, and replaces an older one."""
+    folder = Path(folder)
+    draft, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
+    for leftover in (draft, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, content in files.items():
+        (draft / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(draft, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def finished_fit(folder):
+    """metrics.json of a finished fit, None where there is none."""
+    path = Path(folder) / "metrics.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def scores(true, predicted):
+    """The four numbers of a fit, from class names or indices (clips,): shares between 0 and 1."""
+    return dict(accuracy=accuracy_score(true, predicted), uar=balanced_accuracy_score(true, predicted),
+                weighted_f1=f1_score(true, predicted, average="weighted"),
+                macro_f1=f1_score(true, predicted, average="macro"))
+
+
+def collect(run, settings_hashes):
+    """Tables of the finished fits below run/fits: fits (a row each), predictions, histories.
+
+    settings_hashes : {name of a fit's folder: hash}; fits made with other settings are left out
+    """
+    tables = {"fits": [], "predictions": [], "histories": []}
+    for folder in sorted(Path(run).glob("fits/[!.]*")):
+        metrics = finished_fit(folder)
+        if metrics is None or metrics["settings_hash"] != settings_hashes.get(folder.name):
+            continue
+        tables["fits"].append(pd.DataFrame([metrics]))
+        for name, file in (("predictions", "predictions.csv"), ("histories", "history.csv")):
+            table = pd.read_csv(folder / file)
+            for column, value in enumerate(metrics[key] for key in ("feature", "model", "fold")):
+                table.insert(column, ("feature", "model", "fold")[column], value)
+            tables[name].append(table)
+    return {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in tables.items()}
+
+
+def summarise(fits):
+    """One row per feature and model: mean and standard deviation over folds (n - 1), sorted best first."""
+    if fits.empty:
+        return pd.DataFrame()
+    rows = []
+    for (feature, model, protocol), group in fits.groupby(["feature", "model", "protocol"]):
+        row = dict(feature=feature, model=model, protocol=protocol, folds=len(group))
+        for name in ("accuracy", "uar", "weighted_f1", "macro_f1"):
+            row[f"{name}_mean"], row[f"{name}_std"] = group[name].mean(), group[name].std()
+        row.update(fit_seconds=group.fit_seconds.mean(), parameters=int(group.parameters.iloc[0]),
+                   epochs=group.epochs.mean(), best_epoch=group.best_epoch.mean())
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("accuracy_mean", ascending=False, ignore_index=True)
+
+
+def write_tables(run, tables):
+    """The finished fits together, in the run's own folder: what viz.py needs when the fits are not there."""
+    summary = summarise(tables["fits"])
+    if not summary.empty:
+        write_csv(run / "summary.csv", summary.round(6))
+        write_csv(run / "fits.csv", tables["fits"].round(6))
+        write_csv(run / "predictions.csv.gz", tables["predictions"])
+        write_csv(run / "histories.csv.gz", tables["histories"])
+    return summary
+
+
+def read_run(folder):
+    """A run, finished or not, or `reference/`: namespace of config (dict) and the tables clips, folds, fits,
+    predictions, histories, summary. Tables of fits are empty when none is finished.
+
+    raises : RunError
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise RunError(f"{folder}: no run here (config.json is missing); make one with train.py, "
+                       "or try --run reference")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        clips, folds = (pd.read_csv(folder / name) for name in ("clips.csv", "folds.csv"))
+        if (folder / "fits").exists():
+            tables = collect(folder, config["settings_hashes"])
+        else:
+            tables = {name: pd.read_csv(folder / file) if (folder / file).exists() else pd.DataFrame()
+                      for name, file in TABLES.items()}
+    except (OSError, ValueError, KeyError) as problem:
+        raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
+    return SimpleNamespace(folder=folder, config=config, clips=clips, folds=folds,
+                           summary=summarise(tables["fits"]), **tables)

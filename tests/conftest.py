@@ -1,0 +1,38 @@
+"""What several test files share: a tiny corpus, settings that cache in a temporary folder, the real data."""
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import config
+import demo_corpus
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory):
+    """A folder with one synthesised actor: 16 clips, two of each emotion. To be read, not changed."""
+    folder = tmp_path_factory.mktemp("corpus")
+    demo_corpus.write_corpus(folder, actors=1, intensities=(1,))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory):
+    """settings(COPIES=1, ...): config as a namespace with these changes; every call has a cache of its own."""
+    known = {name: value for name, value in vars(config).items() if name.isupper()}
+
+    def changed(**changes):
+        unknown = set(changes) - set(known)
+        assert not unknown, f"config has no {unknown}"
+        return SimpleNamespace(**known | {"CACHE_DIR": tmp_path_factory.mktemp("cache")} | changes)
+
+    return changed
+
+
+@pytest.fixture(scope="session")
+def ravdess():
+    """Folder of the real data; the test is skipped where RAVDESS_DIR does not name one."""
+    if not os.environ.get("RAVDESS_DIR"):
+        pytest.skip("RAVDESS_DIR is not set")
+    return Path(os.environ["RAVDESS_DIR"])

@@ -1,0 +1,328 @@
+"""The study: every feature, every model, every fold. Settings are in config.py.
+
+    python train.py --data-dir RAVDESS      60 fits; stop it and run it again, finished fits are kept
+    python train.py --demo                  the same path on a small synthesised corpus, in two minutes
+
+Reads the clips, writes results/<run>/ (layout in results.py). The test clips of a fold are predicted once,
+after its training; what training decides (when to stop, learning rate, which weights) it decides on an
+inner validation split. Choosing the epoch on the test fold instead makes RAVDESS look 2 to 9 points better.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import config
+
+# What a quick look and the demo change. They have run folders of their own.
+QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
+DEMO = dict(FOLDS=2, VALIDATION_SHARE=0.2, COPIES=2, CLIP_SECONDS=1.5, TRIM_DB=30.0,
+            EPOCHS={"cnn1d": 12, "bilstm": 12, "hybrid": 12, "mlp": 20},
+            BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
+DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(
+        description="Train every model on every feature under cross-validation. Settings: config.py.")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with Actor_01 ... Actor_24 (default: $RAVDESS_DIR, "
+                        "else DATA_DIR in config.py, else the project root)")
+    parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
+                        help="folder for the runs (default: %(default)s)")
+    parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN}; "
+                        "quick with --quick, demo with --demo)")
+    parser.add_argument("--features", nargs="+", choices=config.FEATURES, default=config.FEATURES,
+                        help="only these (default: all)")
+    parser.add_argument("--models", nargs="+", choices=config.MODELS, default=config.MODELS,
+                        help="only these (default: all)")
+    parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="only these, counted from 0 (default: all)")
+    parser.add_argument("--jobs", type=int, metavar="N",
+                        help="fits side by side, one thread each (default: one per core; 1 with a GPU)")
+    parser.add_argument("--quick", action="store_true", help="fold 0 only, 3 epochs: does my change run?")
+    parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, about two minutes")
+    parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
+    args = parser.parse_args(arguments)
+    folds = DEMO["FOLDS"] if args.demo else config.FOLDS
+    args.folds = sorted(set(args.folds if args.folds is not None else [0] if args.quick else range(folds)))
+    if not set(args.folds) <= set(range(folds)):
+        parser.error(f"argument --folds: {args.folds} are not all within 0..{folds - 1}")
+    if args.jobs is not None and args.jobs < 1:
+        parser.error(f"argument --jobs: {args.jobs} is not at least 1")
+    args.run = args.run or ("demo" if args.demo else "quick" if args.quick else config.RUN)
+    if Path(args.run).name != args.run or args.run.startswith("."):
+        parser.error(f"argument --run: {args.run!r} is not a plain folder name")
+    args.fail = parser.error
+    return args
+
+
+if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    ARGUMENTS = parse()
+
+import importlib.metadata
+import os
+import platform
+import signal
+import time
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import joblib
+import numpy as np
+import pandas as pd
+from joblib.externals.loky import get_reusable_executor
+from tqdm import tqdm
+
+import data_preprocessing as data
+import demo_corpus
+import results
+import seeds
+import splits
+
+HERE = Path(__file__).parent
+# These change where, how much and how fast, not what comes out: they stay out of a fit's hash.
+NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN", "FEATURES", "MODELS"}
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
+            "python-stretch", "pandas", "joblib")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit, with all it needs: can be sent to another process."""
+    feature: str
+    model: str
+    fold: int
+    seed: int
+    settings_hash: str
+    settings: SimpleNamespace
+    clips: pd.DataFrame         # file, actor, label
+    parts: dict                 # {"train", "validation", "test"}: clip indices
+    features_folder: str
+    protocol: str
+    driver: int                 # process id
+
+    @property
+    def name(self):
+        return f"{self.feature} {self.model} fold {self.fold}"
+
+
+def main(args):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)       # ends like Ctrl-C
+    run, began = args.results_dir / args.run, time.time()
+    try:
+        # -- data --------------------------------------------------------------------------------------
+        settings = settings_of(args)
+        jobs = args.jobs or (1 if Path("/dev/nvidia0").exists() else joblib.cpu_count())
+        clips = find_data(args, settings, jobs)
+
+        # -- features ----------------------------------------------------------------------------------
+        corpus = data.build_features(clips, settings, jobs)
+        clips["trimmed_seconds"] = corpus.trimmed_seconds
+        print(f"features: {', '.join(f'{name} {array.shape[2:]}' for name, array in corpus.sequences.items())} "
+              f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
+
+        # -- split and plan ----------------------------------------------------------------------------
+        protocol = splits.protocol_name(settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE)
+        tasks = plan(clips, corpus, settings, protocol)
+        write_facts(run, args, clips, tasks, settings, protocol)
+        chosen = [task for task in tasks if task.feature in args.features and task.model in args.models
+                  and task.fold in args.folds]
+        waiting = unfinished(run, chosen, args.overwrite)
+        parts = chosen[0].parts
+        print(f"protocol: {protocol}\n"
+              f"fold {chosen[0].fold}: {len(parts['train'])} clips train (x {settings.COPIES + 1} versions), "
+              f"{len(parts['validation'])} validate, {len(parts['test'])} test; "
+              f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
+              f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
+              f"{len(waiting)} to do, {min(jobs, max(len(waiting), 1))} side by side")
+
+        # -- fits --------------------------------------------------------------------------------------
+        run_all(run, waiting, jobs, done=len(chosen) - len(waiting))
+    except (data.DataError, results.RunError) as problem:
+        args.fail(str(problem))
+    except KeyboardInterrupt:
+        stop_workers()
+        sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
+
+    # -- results ---------------------------------------------------------------------------------------
+    summary = results.write_tables(run, results.collect(run, {task_key(task): task.settings_hash for task in tasks}))
+    print_summary(summary, protocol, settings, time.time() - began)
+    if args.demo:
+        print(DEMO_WARNING)
+    where = f" --results-dir {args.results_dir}" if args.results_dir != config.RESULTS_DIR else ""
+    print(f"written: {run}. Pictures: python viz.py --run {args.run}{where}")
+
+
+# -- data ------------------------------------------------------------------------------------------
+def settings_of(args):
+    """config.py as a namespace, with what --quick and --demo change."""
+    values = {name: value for name, value in vars(config).items() if name.isupper()}
+    values |= (QUICK if args.quick else {}) | (DEMO if args.demo else {})
+    values["FRAMES"] = 1 + int(values["CLIP_SECONDS"] * values["SAMPLE_RATE"]) // values["HOP_LENGTH"]
+    return SimpleNamespace(**values)
+
+
+def find_data(args, settings, jobs):
+    """The table of clips, with the data report printed."""
+    if args.demo:
+        print(DEMO_WARNING)
+        folder = Path(settings.CACHE_DIR) / "demo-corpus"
+        demo_corpus.write_corpus(folder)
+    else:
+        folder = data.data_folder(args.data_dir)
+    clips, left_out = data.find_clips(folder)
+    clips = data.survey(clips, settings.CACHE_DIR, jobs)
+    print(data.report(clips, left_out, "demo corpus" if args.demo else "RAVDESS"))
+    if len(clips) != data.COMPLETE and not args.demo:
+        print(f"warning: RAVDESS speech is {data.COMPLETE} clips; results on {len(clips)} do not compare")
+    return clips
+
+
+# -- plan ------------------------------------------------------------------------------------------
+def plan(clips, corpus, settings, protocol):
+    """Every fit of the study, whatever part of it is asked for now; fold by fold."""
+    labels, recordings = clips.label.to_numpy(), clips.recording.to_numpy()
+    try:
+        fold_of_clip = splits.stratified_folds(labels, recordings, settings.FOLDS, settings.SEED)
+    except ValueError as problem:
+        raise data.DataError(str(problem)) from problem
+    code = results.code_fingerprint(*(HERE / name for name in ("fit.py", "model.py", "splits.py", "seeds.py")))
+    tasks = []
+    for fold in range(settings.FOLDS):
+        parts = splits.parts_of_fold(fold, fold_of_clip, labels, recordings, settings.VALIDATION_SHARE, settings.SEED)
+        for feature in settings.FEATURES:
+            for model in settings.MODELS:
+                science = {name: value[model] if isinstance(value, dict) and model in value else value
+                           for name, value in vars(settings).items() if name not in NOT_SCIENCE}
+                tasks.append(Task(
+                    feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
+                    settings_hash=results.digest([science, code, corpus.key, feature, model, fold]), settings=settings,
+                    clips=clips[["file", "actor", "label"]], parts=parts, features_folder=corpus.folder,
+                    protocol=protocol, driver=os.getpid()))
+    return tasks
+
+
+def task_key(task):
+    return results.fit_name(task.feature, task.model, task.fold)
+
+
+def write_facts(run, args, clips, tasks, settings, protocol):
+    """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes."""
+    facts = {name: value for name, value in vars(settings).items() if name not in NOT_SCIENCE - {"FEATURES", "MODELS"}}
+    results.write_json(run / "config.json", dict(
+        facts, protocol=protocol, command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo,
+        data="synthesised demo corpus" if args.demo else "RAVDESS speech",
+        settings_hashes={task_key(task): task.settings_hash for task in tasks}))
+    results.write_json(run / "environment.json", dict(
+        {name: importlib.metadata.version(name) for name in PACKAGES}, python=platform.python_version(),
+        system=platform.platform(), processor=processor(), cores=joblib.cpu_count()))
+    results.write_csv(run / "clips.csv", clips.drop(columns=["path", "label", "sound"]).round(6))
+    folds = clips[["file", "actor", "emotion", "recording"]].copy()
+    folds.insert(4, "fold", -1)
+    for task in tasks:
+        for part, members in task.parts.items():
+            folds.loc[members, f"part_{task.fold}"] = part
+            if part == "test":
+                folds.loc[members, "fold"] = task.fold
+    results.write_csv(run / "folds.csv", folds)
+
+
+def processor():
+    """The processor's name, as the system gives it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
+        if cpuinfo.exists() else []
+    return names[0] if names else platform.processor()
+
+
+def unfinished(run, tasks, overwrite):
+    """The tasks still to do, with a word on those whose settings changed."""
+    waiting, changed = [], 0
+    for task in tasks:
+        metrics = results.finished_fit(run / "fits" / task_key(task))
+        if metrics is None or overwrite:
+            waiting.append(task)
+        elif metrics["settings_hash"] != task.settings_hash:
+            waiting.append(task)
+            changed += 1
+    if changed:
+        print(f"{changed} finished fits were made with other settings, data or code: they are done again")
+    return waiting
+
+
+# -- fits ------------------------------------------------------------------------------------------
+def run_all(run, tasks, jobs, done):
+    """Do the tasks, `jobs` at a time; each is written when it is finished. Workers write nothing."""
+    began, total = time.time(), done + len(tasks)
+    parallel = joblib.Parallel(min(jobs, max(len(tasks), 1)), return_as="generator_unordered", batch_size=1,
+                               pre_dispatch="n_jobs")
+    finished = parallel(joblib.delayed(do)(task) for task in tasks)
+    with tqdm(total=total, initial=done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
+        for number, (task, metrics, files) in enumerate(finished, start=1):
+            results.write_fit(run / "fits" / task_key(task), files)
+            left = (time.time() - began) / number * (len(tasks) - number)
+            bar.update()
+            tqdm.write(f"[{done + number}/{total}] {task.name}: accuracy {metrics['accuracy']:.1%}, weighted F1 "
+                       f"{metrics['weighted_f1']:.1%}, epoch {metrics['best_epoch']} of {metrics['epochs']}, "
+                       f"{metrics['parameters']:,} parameters, {metrics['fit_seconds']:.0f} s; "
+                       f"about {left / 60:.0f} min left", file=sys.stdout)
+            sys.stdout.flush()
+
+
+def do(task):
+    """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
+    if os.getpid() != task.driver:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C reaches the workers too: the driver decides
+    import fit as fitting                                   # here, since it brings TensorFlow
+    corpus, settings = data.open_features(task.features_folder), task.settings
+    labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
+    sequences = task.model != "mlp"
+    x = corpus.sequences[task.feature] if sequences else corpus.functionals[task.feature]
+    outcome = fitting.fit(task.model, x, corpus.lengths if sequences else None, labels, task.parts, task.seed, settings)
+
+    def predictions(part):
+        members = task.clips.iloc[task.parts[part]]
+        table = pd.DataFrame(dict(file=members.file, actor=members.actor, true=classes[members.label],
+                                  predicted=classes[outcome[part].argmax(axis=1)]))
+        return table.join(pd.DataFrame(outcome[part].round(6), members.index, [f"p_{name}" for name in classes]))
+
+    test, validation = predictions("test"), predictions("validation")
+    metrics = dict(
+        feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol,
+        **results.scores(test.true, test.predicted),
+        validation_accuracy=float((validation.true == validation.predicted).mean()),
+        best_epoch=outcome["best_epoch"], epochs=len(outcome["history"]["epoch"]), fit_seconds=outcome["seconds"],
+        parameters=outcome["parameters"], seed=task.seed, settings_hash=task.settings_hash)
+    preprocessing = dict(
+        labels=settings.CLASSES, feature=task.feature, input="sequences" if sequences else "functionals",
+        frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
+        loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS, versions=fitting.VERSIONS)
+    return task, metrics, {
+        "metrics.json": results.as_json(metrics),
+        "history.csv": pd.DataFrame(outcome["history"]).to_csv(index=False),
+        "predictions.csv": test.to_csv(index=False),
+        "validation_predictions.csv": validation.to_csv(index=False),
+        "preprocessing.json": results.as_json(preprocessing),
+        "model.keras": fitting.model_bytes(outcome["network"]),
+    }
+
+
+def stop_workers():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+# -- results ---------------------------------------------------------------------------------------
+def print_summary(summary, protocol, settings, seconds):
+    """The table of the study; mean and standard deviation over folds, in per cent."""
+    print(f"\n{protocol}\n{'feature':8} {'model':8} {'folds':>5}  {'accuracy':>12} {'UAR':>12} {'weighted F1':>12} "
+          f"{'macro F1':>12} {'parameters':>11} {'s a fit':>8}")
+    for row in summary.itertuples():
+        cells = [f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
+                 for name in ("accuracy", "uar", "weighted_f1", "macro_f1")]
+        print(f"{row.feature:8} {row.model:8} {row.folds:5}  {' '.join(f'{cell:>12}' for cell in cells)} "
+              f"{row.parameters:11,} {row.fit_seconds:8.0f}")
+    print(f"per cent, mean +- standard deviation over the finished folds (of {settings.FOLDS}); "
+          f"chance {100 / len(settings.CLASSES):.1f}; this command took {seconds / 60:.1f} min")
+
+
+if __name__ == "__main__":
+    main(ARGUMENTS)

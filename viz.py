@@ -1,0 +1,460 @@
+"""Draws a run: reads results/<run>/ or reference/, writes pictures to visualizations/. Never trains.
+
+    python viz.py                       the run named in config.py, finished or not
+    python viz.py --run reference       the run behind the README's table: needs no training
+
+    data_statistics.png                 the clips: classes, actors, durations, levels
+    example_features.png                one clip per emotion in the three features (needs audio)
+    comparison.png                      accuracy and weighted F1 of all features and models, fold by fold
+    per_emotion.png, per_actor.png      where each of them is right
+    curves_<model>.png                  loss and accuracy over the epochs
+    confusion.png                       all confusion matrices at a glance
+    confusion_<feature>_<model>.png     one of them, with counts
+
+Every figure is a function of tables or arrays that returns a matplotlib `Figure`; `main` adds the small
+print (run, protocol, finished folds) and saves. The tables are the run's own, see results.py.
+"""
+import argparse
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+
+import config
+
+if __name__ == "__main__":      # before the slow imports: --help and a mistyped flag answer at once
+    parser = argparse.ArgumentParser(description="Draw a run of train.py.")
+    parser.add_argument("--run", default=config.RUN, metavar="NAME_OR_FOLDER",
+                        help="a run's name under the results folder, or a folder such as reference "
+                             "(default: %(default)s)")
+    parser.add_argument("--results-dir", default=config.RESULTS_DIR, type=Path, metavar="DIR",
+                        help="folder with the runs (default: %(default)s)")
+    parser.add_argument("--data-dir", metavar="DIR",
+                        help="folder with Actor_01 ... Actor_24, for the example clips "
+                             "(default: $RAVDESS_DIR, else DATA_DIR in config.py, else the project root)")
+    parser.add_argument("--out", default=config.VISUALIZATIONS_DIR, type=Path, metavar="DIR",
+                        help="folder for the pictures (default: %(default)s)")
+    ARGUMENTS = parser.parse_args()
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix, f1_score, recall_score
+
+import data_preprocessing
+import demo_corpus
+import features
+import results
+
+# -- looks -----------------------------------------------------------------------------------------
+STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
+         "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
+         "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+         "axes.grid": False, "grid.color": "0.88", "savefig.dpi": 150}
+COLOURS = sns.color_palette("colorblind")
+BLUE, ORANGE, GREEN = COLOURS[:3]
+SEX_COLOURS = {"female": ORANGE, "male": BLUE}
+LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
+          "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP"}
+SMALL_PRINT = 7         # points
+CURVES_NOTE = ("Thin: folds; thick: their mean while at least two still train. Training accuracy is measured "
+               "on augmented, mixed-up batches, so it lies under the validation accuracy.")
+DEMO = "Synthesised demo corpus: not real results"
+
+
+def label(name):
+    """What a feature or model is called in a figure."""
+    return LABELS.get(name, name)
+
+
+def new_figure(title, width, height):
+    """An empty titled figure, in inches; no pyplot, so nothing stays open."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def warn(figure, text):
+    """Adds a line to the title, and turns it red."""
+    figure.suptitle(f"{figure.get_suptitle()}\n{text}", x=0.01, ha="left", color="firebrick")
+
+
+def sign(figure, note):
+    """Puts `note` in small print below a figure."""
+    lines = textwrap.fill(note, int(18 * figure.get_figwidth()))
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL_PRINT, color="0.3")
+
+
+def heat_map(ax, table, lowest=0, text="{:.0f}".format, size=7):
+    """A DataFrame of percentages as coloured cells, light at `lowest`, dark at 100 %; NaN stays empty.
+
+    text : cell -> what is written in it, or a DataFrame of that
+    """
+    written = table.map(text, na_action="ignore") if callable(text) else text
+    ax.imshow(table, vmin=lowest, vmax=100, cmap="Blues", aspect="auto")
+    for (i, j), percent in np.ndenumerate(table):
+        if np.isfinite(percent):
+            ax.text(j, i, written.iat[i, j], ha="center", va="center", fontsize=size, in_layout=False,
+                    color="white" if percent > 0.4 * lowest + 60 else "black")
+    ax.set_xticks(range(table.shape[1]), table.columns)
+    ax.set_yticks(range(table.shape[0]), table.index)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def colour_bar(figure, axes, text):
+    """One colour bar for the heat maps in `axes`, which share a scale."""
+    figure.colorbar(axes[0].images[0], ax=axes, label=text, shrink=0.8, pad=0.02)
+
+
+def row_label(names):
+    """"BiLSTM, MFCC" for ("bilstm", "mfcc")."""
+    return ", ".join(map(label, names))
+
+
+# -- figures ---------------------------------------------------------------------------------------
+def data_statistics(clips, classes):
+    """Clips per emotion and actor, durations (s), peak levels (dBFS); `clips` as in clips.csv."""
+    figure = new_figure(f"The data: {len(clips)} clips, {clips.actor.nunique()} actors, "
+                        f"{clips.seconds.sum() / 3600:.2f} hours", 9, 6.5)
+    (by_class, by_actor), (durations, levels) = figure.subplots(2, 2)
+
+    counts = clips.groupby(["emotion", "intensity"]).size().unstack(fill_value=0)
+    counts = counts.reindex(classes, fill_value=0)                                  # (emotions, intensities)
+    counts.plot.bar(stacked=True, ax=by_class, color=[BLUE, ORANGE], width=0.8, rot=30)
+    by_class.legend(title="intensity", ncols=2)
+    by_class.set(title="Clips per emotion", xlabel="", ylabel="clips",
+                 ylim=(0, 1.25 * counts.sum(axis=1).max()))
+
+    per_actor = clips.groupby(["actor", "sex"]).size().reset_index(name="clips")
+    sns.barplot(per_actor, x="actor", y="clips", hue="sex", hue_order=SEX_COLOURS, palette=SEX_COLOURS,
+                saturation=1, ax=by_actor)
+    by_actor.legend(title="", ncols=2)
+    by_actor.set(title="Clips per actor", xlabel="actor", ylim=(0, 1.25 * per_actor.clips.max()))
+    by_actor.tick_params(axis="x", labelsize=SMALL_PRINT)
+
+    lengths = clips[["seconds", "trimmed_seconds"]].set_axis(["as recorded", "trimmed"], axis=1)
+    sns.histplot(lengths, bins=50, palette=[BLUE, ORANGE], ax=durations, edgecolor="none")
+    durations.set(title="Durations", xlabel="duration (s)", ylabel="clips", xlim=(0, None))
+
+    sns.boxplot(clips, x="emotion", y="peak_dbfs", order=classes, color=COLOURS[9], fliersize=2,
+                linewidth=0.8, ax=levels)
+    levels.tick_params(axis="x", rotation=30)
+    levels.set(title="Levels", xlabel="", ylabel="peak level (dBFS)")
+    return figure
+
+
+def example_features(examples, hop_seconds):
+    """One row per clip, one column per feature.
+
+    examples : list of (title, {feature: (frames, n)}); hop_seconds : time between frames, in s
+    Cepstra are standardised per coefficient over all clips shown: coefficient 0 would hide the others.
+    """
+    names = list(examples[0][1])
+    figure = new_figure("One clip per emotion", 9, 1 + 1.25 * len(examples))
+    axes = figure.subplots(len(examples), len(names), sharex=True, sharey="col", squeeze=False)
+    for column, name in zip(axes.T, names):
+        frames = np.concatenate([clip[name] for _, clip in examples])               # (all frames, n)
+        if name == "mel":
+            centre, spread, unit = 0, 1, "dB re full scale"
+            look = {"cmap": "magma", "vmin": np.percentile(frames, 5), "vmax": frames.max()}
+        else:
+            centre, spread = frames.mean(axis=0), frames.std(axis=0)                # (n,)
+            unit, look = "standard deviations from the mean", {"cmap": "RdBu_r", "vmin": -3, "vmax": 3}
+        for ax, (_, clip) in zip(column, examples):
+            picture = ((clip[name] - centre) / spread).T                            # (n, frames)
+            edges = (-0.5 * hop_seconds, (picture.shape[1] - 0.5) * hop_seconds, -0.5, len(picture) - 0.5)
+            image = ax.imshow(picture, aspect="auto", origin="lower", extent=edges, **look)
+        column[0].set_title(label(name))
+        column[-1].set_xlabel("time (s)")
+        column[0].set_xlim(0, hop_seconds * max(len(clip[name]) for _, clip in examples))
+        figure.colorbar(image, ax=list(column), location="bottom", label=unit, aspect=30, pad=0.01)
+        figure.align_ylabels(column)
+        for ax in column:
+            ax.set_ylabel("band" if name == "mel" else "coefficient", fontsize=SMALL_PRINT)
+    for ax, (title, _) in zip(axes[:, 0], examples):
+        ax.annotate(title, (-0.3, 0.5), xycoords="axes fraction", rotation=90, ha="right", va="center",
+                    weight="bold")
+    return figure
+
+
+def training_curves(histories, best_epochs, chance):
+    """Loss (upper row) and accuracy (lower row) over the epochs, one column per feature.
+
+    histories : rows of one model, columns as histories.csv.gz; best_epochs : {(feature, fold): epoch}
+    Thin lines are folds, thick ones their mean while at least two folds still train.
+    """
+    names = histories.feature.unique()
+    figure = new_figure(f"{label(histories.model.iloc[0])}: training", 1 + 2.7 * len(names), 5.2)
+    axes = figure.subplots(2, len(names), sharex="col", sharey="row", squeeze=False)
+    for column, name in zip(axes.T, names):
+        rows = histories[histories.feature == name]
+        folds = rows.fold.nunique()
+        for ax, quantity, scale in zip(column, ("loss", "accuracy"), (1, 100)):
+            for part, prefix, colour in (("training", "", BLUE), ("validation", "val_", ORANGE)):
+                curves = scale * rows.pivot(index="epoch", columns="fold", values=prefix + quantity)
+                ax.plot(curves.index, curves, color=colour, alpha=0.4, lw=0.7)
+                mean = curves.mean(axis=1)[curves.count(axis=1) >= 2]
+                ax.plot(mean.index, mean, color=colour, lw=2, label=part)
+            best = [(best_epochs[name, fold], curves[fold]) for fold in curves]     # of the validation curves
+            ax.plot([epoch for epoch, _ in best], [curve[epoch] for epoch, curve in best], "o", ms=4,
+                    color=ORANGE, mec="black", mew=0.7, ls="none", label="kept epoch")
+            ax.grid(axis="y")
+        column[1].axhline(100 * chance, color="0.4", ls=":", label="chance")
+        column[0].set_title(f"{label(name)}, {folds} fold{'s' * (folds > 1)}")
+        column[1].set(xlabel="epoch", ylim=(0, 100))
+    axes[0, 0].set_ylabel("cross-entropy loss (nats)")
+    axes[1, 0].set_ylabel("accuracy (%)")
+    axes[0, -1].legend(*axes[1, -1].get_legend_handles_labels(), loc="upper right")
+    return figure
+
+
+def shares(predictions, classes):
+    """Confusion matrix as counts and as percentages of each true class, both (true, predicted)."""
+    counts = confusion_matrix(predictions.true, predictions.predicted, labels=list(classes))
+    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [pd.DataFrame(table, index=classes, columns=classes) for table in (counts, percent)]
+
+
+def confusion(predictions, classes):
+    """Row-normalised confusion matrix of one feature and model, percentages over counts."""
+    counts, percent = shares(predictions, classes)
+    text = percent.map("{:.0f} %\n".format) + counts.astype(str)
+    feature, model = predictions.feature.iloc[0], predictions.model.iloc[0]
+    hit = (predictions.true == predictions.predicted).mean()
+    figure = new_figure(f"{row_label((model, feature))}: {100 * hit:.1f} % of {len(predictions)} clips right",
+                        6.5, 5.8)
+    ax = figure.subplots()
+    heat_map(ax, percent, text=text, size=8)
+    ax.tick_params(axis="x", rotation=30)
+    ax.set(xlabel="predicted emotion", ylabel="true emotion")
+    colour_bar(figure, [ax], "share of the row (%)")
+    return figure
+
+
+def confusion_overview(predictions, classes):
+    """All confusion matrices, models down and features across, in rounded percentages."""
+    models, features = predictions.model.unique(), predictions.feature.unique()
+    figure = new_figure("Confusion matrices", 1.4 + 2.5 * len(features), 1 + 2.4 * len(models))
+    axes = figure.subplots(len(models), len(features), sharex=True, sharey=True, squeeze=False)
+    groups = dict(list(predictions.groupby(["model", "feature"])))
+    for row, model in zip(axes, models):
+        for ax, feature in zip(row, features):
+            if (model, feature) in groups:
+                percent = shares(groups[model, feature], classes)[1]
+            else:
+                percent = pd.DataFrame(np.nan, index=classes, columns=classes)
+                ax.text(0.5, 0.5, "no finished fold", transform=ax.transAxes, ha="center")
+            heat_map(ax, percent, size=6)
+            ax.set_title(row_label((model, feature)), fontsize=9)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("true emotion")
+    for ax in axes[-1]:
+        ax.set_xlabel("predicted emotion")
+        ax.tick_params(axis="x", rotation=90)
+    colour_bar(figure, list(axes.flat), "share of the row (%)")
+    return figure
+
+
+def comparison(predictions, chance):
+    """Accuracy and weighted F1 of every feature and model: folds as dots, their mean and standard deviation.
+
+    predictions : columns as predictions.csv.gz; chance : accuracy of guessing, 0 to 1
+    """
+    models, features = list(predictions.model.unique()), list(predictions.feature.unique())
+    figure = new_figure("Features and models compared", 8.5, 1.6 + 0.28 * len(models) * (1 + len(features)))
+    axes = figure.subplots(1, 2, sharey=True)
+    scores = {"accuracy (%)": lambda fold: 100 * (fold.true == fold.predicted).mean(),
+              "weighted F1 (%)": lambda fold: 100 * f1_score(fold.true, fold.predicted, average="weighted")}
+    for ax, (name, score) in zip(axes, scores.items()):
+        ax.axvline(100 * chance, color="0.4", ls=":", label=f"chance ({100 * chance:.1f} %)")
+        for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):
+            folds = np.array([score(fold) for _, fold in rows.groupby("fold")])     # (folds,)
+            k = features.index(feature)
+            y = models.index(model) + (k - (len(features) - 1) / 2) / (len(features) + 1)
+            mean, spread = folds.mean(), folds.std(ddof=1) if len(folds) > 1 else 0
+            ax.plot(folds, np.full(len(folds), y + 0.07), "o", ms=4, color=COLOURS[k], alpha=0.5, mew=0)
+            ax.errorbar(mean, y - 0.03, xerr=spread, fmt="|", ms=10, mew=2, capsize=3, lw=1.2,
+                        color=COLOURS[k], label=label(feature) if model == models[0] else None)
+            text = f"{mean:.1f} ± {spread:.1f}" if len(folds) > 1 else f"{mean:.1f} (1 fold)"
+            ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+        ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
+        ax.grid(axis="x")
+    axes[0].set(yticks=range(len(models)), yticklabels=map(label, models), ylim=(len(models) - 0.5, -0.5))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=1 + len(features))
+    return figure
+
+
+def per_emotion(predictions, classes):
+    """Recall and F1 of every emotion (columns) for every model and feature (rows), folds pooled."""
+    scores = {"Recall (%)": recall_score, "F1 (%)": f1_score}
+    groups = list(predictions.groupby(["model", "feature"], sort=False))
+    figure = new_figure("Results per emotion", 9, 2 + 0.27 * len(groups))
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, (title, score) in zip(axes, scores.items()):
+        table = {row_label(names): 100 * score(rows.true, rows.predicted, labels=list(classes), average=None,
+                                               zero_division=0) for names, rows in groups}
+        heat_map(ax, pd.DataFrame(table, index=classes).T, lowest=100 / len(classes))
+        ax.set_title(title)
+        ax.tick_params(axis="x", rotation=40)
+    colour_bar(figure, axes, "scale (%)")
+    return figure
+
+
+def per_actor(predictions, sexes, chance):
+    """Accuracy on each actor's clips (columns, women and men apart) for every model and feature (rows).
+
+    sexes : {actor: "female" or "male"}; chance : accuracy of guessing, 0 to 1
+    """
+    hits = predictions.assign(hit=100.0 * (predictions.true == predictions.predicted))
+    table = hits.groupby(["model", "feature", "actor"], sort=False).hit.mean().unstack().sort_index(axis=1)
+    table.index = [row_label(names) for names in table.index]                       # (experiments, actors)
+    table.loc["mean of the rows"] = table.mean()
+    parts = {word: table[[actor for actor in table if sexes[actor] == sex]]
+             for sex, word in (("female", "women"), ("male", "men"))}
+    parts = {word: part for word, part in parts.items() if part.shape[1]}
+    figure = new_figure("Accuracy per actor (%)", 9.5, 1.7 + 0.27 * len(table))
+    axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for ax, (word, part) in zip(axes, parts.items()):
+        heat_map(ax, part, lowest=100 * chance)
+        ax.set(title=f"{part.shape[1]} {word}, mean {part.to_numpy()[-1].mean():.1f} %", xlabel="actor")
+    colour_bar(figure, axes, "scale (%)")
+    return figure
+
+
+# -- examples, when there is audio -----------------------------------------------------------------
+def load_examples(run, data_dir):
+    """One clip per emotion, alike in actor, sentence, intensity and repetition where the data has that.
+
+    returns : [(emotion, {feature: (frames, n)}), ...], a line that says whose clips these are, and whether
+              they are synthesised: for a demo run, or because no data set was found
+    raises  : data_preprocessing.DataError for a folder without clips that the user named
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        synthesised = run.config.get("demo", False)
+        if not synthesised:
+            try:
+                clips, _ = data_preprocessing.find_clips(data_preprocessing.data_folder(data_dir))
+            except data_preprocessing.DataError:
+                if data_dir:
+                    raise
+                synthesised = True
+        if synthesised:
+            demo_corpus.write_corpus(scratch, actors=1)
+            clips, _ = data_preprocessing.find_clips(scratch)
+        chosen = alike(clips)
+        examples = []
+        for clip in chosen.itertuples():
+            try:
+                y = data_preprocessing.load_waveform(clip.path, **config.LOADING_SETTINGS)  # (samples,)
+            except data_preprocessing.DataError as problem:
+                raise data_preprocessing.DataError(f"{clip.path}: {problem}") from problem
+            examples.append((clip.emotion, features.extract(y, **config.FEATURE_SETTINGS)))
+    return examples, f"Clips: {', '.join(chosen.file)}", synthesised
+
+
+def alike(clips):
+    """One row per emotion, from the largest group that shares actor, sentence, intensity and repetition."""
+    groups = clips.groupby(["actor", "statement", "intensity", "repetition"]).emotion
+    largest_first = clips.assign(size=groups.transform("nunique"))
+    largest_first = largest_first.sort_values("size", ascending=False, kind="stable")
+    return largest_first.drop_duplicates("emotion").sort_values("label")
+
+
+# -- the run ---------------------------------------------------------------------------------------
+def find_run(name, results_dir):
+    """Folder of the run `name`: under `results_dir`, else `name` as a path; RunError when neither exists."""
+    for folder in (Path(results_dir) / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    raise results.RunError(f"no run '{name}': there is neither {Path(results_dir) / name} nor a folder "
+                           f"{name}; train.py makes runs")
+
+
+def in_order(table, plan):
+    """Rows of `table` with models and features in the order of the plan."""
+    names = {name: k for k, name in enumerate([*plan["models"], *plan["features"]])}
+    return table.sort_values(["model", "feature", "fold"], kind="stable", ignore_index=True,
+                             key=lambda column: column if column.name == "fold" else column.map(names))
+
+
+def folds_text(rows, planned):
+    """"5 of 5 folds finished", or "1 to 3 of 5", for the features and models in `rows`."""
+    counts = rows.groupby(["feature", "model"]).fold.nunique()
+    few, many = counts.min(), counts.max()
+    return f"{few if few == many else f'{few} to {many}'} of {planned} folds finished"
+
+
+def missing_fits(run, plan):
+    """What the run planned and has not finished: how many fits, and ["mfcc-cnn1d fold 3 4", ...]."""
+    done = set()
+    if len(run.predictions):
+        done = set(run.predictions[["feature", "model", "fold"]].itertuples(index=False, name=None))
+    count, lines = 0, []
+    for model in plan["models"]:
+        for feature in plan["features"]:
+            left = [str(k) for k in range(plan["folds"]) if (feature, model, k) not in done]
+            count += len(left)
+            if left:
+                which = "all folds" if len(left) == plan["folds"] else f"fold {' '.join(left)}"
+                lines.append(f"{feature}-{model} {which}")
+    return count, lines
+
+
+def draw(run, plan, data_dir):
+    """Yields (file stem, figure, rows of fits in it or None, more small print) for all there is to draw."""
+    classes, chance = config.CLASSES, 1 / len(config.CLASSES)
+    examples, note, synthesised = load_examples(run, data_dir)
+    yield "data_statistics", data_statistics(run.clips, classes), None, ""
+    figure = example_features(examples, config.HOP_LENGTH / config.SAMPLE_RATE)
+    if synthesised and not run.config.get("demo"):
+        warn(figure, "Synthesised clips, not speech: no data set was found")
+        print("no data set found, so the example clips are synthesised; name its folder with --data-dir")
+    yield "example_features", figure, None, note
+    if run.predictions.empty:
+        return
+    predictions, histories = in_order(run.predictions, plan), in_order(run.histories, plan)
+    yield ("comparison", comparison(predictions, chance), predictions,
+           "Dots are folds; the bar is their mean, the whisker one standard deviation over folds.")
+    pooled = "Test clips of all finished folds pooled."
+    scale = f"{pooled} Colours start at chance ({100 * chance:.1f} %)."
+    yield "per_emotion", per_emotion(predictions, classes), predictions, scale
+    sexes = dict(zip(run.clips.actor, run.clips.sex))
+    yield "per_actor", per_actor(predictions, sexes, chance), predictions, scale
+    for model, rows in histories.groupby("model", sort=False):
+        fits = run.fits[run.fits.model == model]
+        best_epochs = dict(zip(zip(fits.feature, fits.fold), fits.best_epoch))
+        yield f"curves_{model}", training_curves(rows, best_epochs, chance), rows, CURVES_NOTE
+    yield "confusion", confusion_overview(predictions, classes), predictions, pooled
+    for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):
+        yield f"confusion_{feature}_{model}", confusion(rows, classes), rows, pooled
+
+
+def main(arguments):
+    run = results.read_run(find_run(arguments.run, arguments.results_dir))
+    plan = {"features": run.config["FEATURES"], "models": run.config["MODELS"], "folds": run.config["FOLDS"]}
+    with matplotlib.rc_context(STYLE):
+        for name, figure, rows, note in draw(run, plan, arguments.data_dir):
+            facts = f"Run {Path(run.folder).resolve().name}, data {run.config['data']}."
+            if rows is not None:
+                facts += f" {run.config['protocol']}; {folds_text(rows, plan['folds'])}."
+            sign(figure, f"{facts} {note}")
+            if run.config.get("demo"):
+                warn(figure, DEMO)
+            path = Path(arguments.out) / f"{name}.png"
+            with results.write_atomically(path) as draft:
+                figure.savefig(draft)
+            print(path, flush=True)
+    count, missing = missing_fits(run, plan)
+    if count:
+        print(f"unfinished run, drawn as far as it is; {count} fits are missing: {', '.join(missing)}")
+
+
+if __name__ == "__main__":
+    try:
+        main(ARGUMENTS)
+    except (results.RunError, data_preprocessing.DataError, OSError) as problem:
+        print(f"{parser.prog}: error: {problem}", file=sys.stderr)
+        sys.exit(2)

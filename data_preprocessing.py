@@ -12,6 +12,8 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,7 +123,7 @@ def survey(clips, cache_dir, jobs=-1):
         measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(measure)(path) for path in clips.path)
         bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
         if bad:
-            raise DataError(f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:\n" + "\n".join(bad))
+            raise DataError("\n".join([f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:", *bad]))
         facts = pd.DataFrame(measured)
         facts.insert(0, "file", clips.file)
         facts["recording"] = facts.groupby("sound").file.transform("min").str.removesuffix(".wav")
@@ -267,8 +269,8 @@ def open_features(folder):
 
 def features_key(clips, settings):
     """Hash of everything that can change the arrays: files, settings, and the code that makes them."""
-    return digest([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS, settings.FRAMES,
-                   settings.COPIES, settings.AUGMENTATION_SETTINGS, settings.SEED,
+    return digest([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS,
+                   settings.FRAMES, settings.COPIES, settings.AUGMENTATION_SETTINGS, settings.SEED,
                    code_fingerprint(features.__file__, __file__)])
 
 
@@ -277,7 +279,7 @@ def extract_corpus(clips, settings, folder, jobs):
     draft = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    work = functools.partial(extract_clip, settings=settings)
+    work = functools.partial(extract_clip, settings=settings, driver=os.getpid())
     tasks = (joblib.delayed(work)(index, file, path) for index, (file, path) in enumerate(zip(clips.file, clips.path)))
     arrays = {}
     try:
@@ -295,8 +297,9 @@ def extract_corpus(clips, settings, folder, jobs):
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def extract_clip(index, file, path, settings):
+def extract_clip(index, file, path, settings, driver):
     """One clip and its copies -> its index and {array name: (1 + copies, ...)}. Depends on nothing else."""
+    leave_interrupts_to(driver)
     y = load_waveform(path, **settings.LOADING_SETTINGS)
     versions = [y]
     for copy in range(1, settings.COPIES + 1):
@@ -311,6 +314,12 @@ def extract_clip(index, file, path, settings):
         results[f"{feature}-functionals"] = features.functionals(x, lengths)        # (1 + copies, 13 n)
         results["lengths"] = lengths                                                # the same for every feature
     return index, results
+
+
+def leave_interrupts_to(driver):
+    """Ctrl-C in a terminal reaches every process; only `driver` (a process id) shall act on it."""
+    if os.getpid() != driver:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def fit_length(x, frames):
@@ -347,7 +356,8 @@ def main(arguments=None):
         clips, left_out = find_clips(folder)
         clips = survey(clips, config.CACHE_DIR)
     except DataError as problem:
-        parser.error(str(problem))
+        print(f"data_preprocessing.py: error: {problem}", file=sys.stderr)
+        sys.exit(2)
     print(report(clips, left_out))
     if len(clips) != COMPLETE:
         print(f"warning: RAVDESS speech is {COMPLETE} clips; results on {len(clips)} do not compare")

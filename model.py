@@ -82,11 +82,13 @@ def stem(frames, channels, kernel, stride):
 
     real : (batch, frames/stride, 1), 1 where at least one frame below is real, else 0
     """
+    steps = -(-frames.shape[1] // stride)
+    # Padding is written out: "same" would shift the windows with the number of added frames.
     real = ops.cast(ops.any(ops.not_equal(frames, 0.0), axis=-1, keepdims=True), "float32")
-    real = layers.MaxPooling1D(stride, stride, padding="same")(real)
-    # "same" padding would shift the windows with the number of added frames: the left side is fixed here.
+    real = layers.ZeroPadding1D((0, steps * stride - frames.shape[1]))(real)
+    real = layers.MaxPooling1D(stride, stride)(real)
     left = (kernel - stride) // 2
-    right = (real.shape[1] - 1) * stride + kernel - frames.shape[1] - left
+    right = (steps - 1) * stride + kernel - frames.shape[1] - left
     x = layers.ZeroPadding1D((left, right))(frames)
     x = layers.Conv1D(channels, kernel, strides=stride, use_bias=False, name="stem")(x)
     return layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)) * real, real
@@ -95,8 +97,8 @@ def stem(frames, channels, kernel, stride):
 def gated_residual(x, real, channels, name):
     """x + x * tanh(two convolutions): a residual block that turns what it is given up or down, (0 .. 2) times.
 
-    (batch, frames, any) -> (batch, frames, channels); a projection comes first where the channels change. The gate in place of a plain addition is TIM-Net's idea
-    (Ye et al., "Temporal modeling matters", 2023).
+    (batch, frames, any) -> (batch, frames, channels); a projection comes first where the channels change. The
+    gate in place of a plain addition is TIM-Net's idea (Ye et al., "Temporal modeling matters", 2023).
     """
     if x.shape[-1] != channels:
         x = layers.Conv1D(channels, 1, activation="relu", name=f"{name}_project")(x) * real
@@ -121,7 +123,7 @@ def halve(x):
 
 
 def pools(x, real):
-    """Mean and maximum over the real frames of x, 0 elsewhere: (batch, frames, channels) -> two of (batch, channels)."""
+    """Mean and maximum over the real frames of x, which is 0 elsewhere: -> two of (batch, channels)."""
     mean = ops.sum(x, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0)
     return [mean, ops.max(x + (1.0 - real) * VERY_LOW, axis=1)]
 

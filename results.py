@@ -45,7 +45,7 @@ def write_json(path, value):
 
 
 def write_csv(path, table):
-    """A DataFrame as CSV; a name that ends in .gz is compressed, without a time stamp, so equal tables give equal bytes."""
+    """A DataFrame as CSV; .gz is compressed without a time stamp, so that equal tables give equal bytes."""
     compression = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
     with write_atomically(path) as draft:
         table.to_csv(draft, index=False, compression=compression)
@@ -64,9 +64,8 @@ def code_fingerprint(*files):
 def code_only(source):
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            node.body = body[1:]
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
     return ast.dump(tree)
 
 

@@ -15,8 +15,8 @@ import config
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
-DEMO = dict(FOLDS=2, VALIDATION_SHARE=0.2, COPIES=2, CLIP_SECONDS=1.5, TRIM_DB=30.0,
-            EPOCHS={"cnn1d": 12, "bilstm": 12, "hybrid": 12, "mlp": 20},
+DEMO = dict(FEATURES=("mfcc",), FOLDS=2, VALIDATION_SHARE=0.2, CLIP_SECONDS=1.5,
+            EPOCHS={"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 30},
             BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
 
@@ -30,8 +30,8 @@ def parse(arguments=None):
                         help="folder for the runs (default: %(default)s)")
     parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN}; "
                         "quick with --quick, demo with --demo)")
-    parser.add_argument("--features", nargs="+", choices=config.FEATURES, default=config.FEATURES,
-                        help="only these (default: all)")
+    parser.add_argument("--features", nargs="+", choices=config.FEATURES,
+                        help="only these (default: all; with --demo only mfcc)")
     parser.add_argument("--models", nargs="+", choices=config.MODELS, default=config.MODELS,
                         help="only these (default: all)")
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="only these, counted from 0 (default: all)")
@@ -42,6 +42,7 @@ def parse(arguments=None):
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
     folds = DEMO["FOLDS"] if args.demo else config.FOLDS
+    args.features = args.features or (DEMO["FEATURES"] if args.demo else config.FEATURES)
     args.folds = sorted(set(args.folds if args.folds is not None else [0] if args.quick else range(folds)))
     if not set(args.folds) <= set(range(folds)):
         parser.error(f"argument --folds: {args.folds} are not all within 0..{folds - 1}")
@@ -50,7 +51,6 @@ def parse(arguments=None):
     args.run = args.run or ("demo" if args.demo else "quick" if args.quick else config.RUN)
     if Path(args.run).name != args.run or args.run.startswith("."):
         parser.error(f"argument --run: {args.run!r} is not a plain folder name")
-    args.fail = parser.error
     return args
 
 
@@ -136,8 +136,9 @@ def main(args):
 
         # -- fits --------------------------------------------------------------------------------------
         run_all(run, waiting, jobs, done=len(chosen) - len(waiting))
-    except (data.DataError, results.RunError) as problem:
-        args.fail(str(problem))
+    except (data.DataError, OSError) as problem:        # OSError: a full disk, a folder that may not be written
+        print(f"train.py: error: {problem}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         stop_workers()
         sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
@@ -156,6 +157,7 @@ def settings_of(args):
     """config.py as a namespace, with what --quick and --demo change."""
     values = {name: value for name, value in vars(config).items() if name.isupper()}
     values |= (QUICK if args.quick else {}) | (DEMO if args.demo else {})
+    values["FEATURES"] = tuple(name for name in config.FEATURES if name in {*values["FEATURES"], *args.features})
     values["FRAMES"] = 1 + int(values["CLIP_SECONDS"] * values["SAMPLE_RATE"]) // values["HOP_LENGTH"]
     return SimpleNamespace(**values)
 
@@ -269,9 +271,8 @@ def run_all(run, tasks, jobs, done):
 
 def do(task):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
-    if os.getpid() != task.driver:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C reaches the workers too: the driver decides
-    import fit as fitting                                   # here, since it brings TensorFlow
+    data.leave_interrupts_to(task.driver)
+    import fit as fitting  # here, since it brings TensorFlow
     corpus, settings = data.open_features(task.features_folder), task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
     sequences = task.model != "mlp"

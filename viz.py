@@ -59,8 +59,8 @@ SEX_COLOURS = {"female": ORANGE, "male": BLUE}
 LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
           "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP"}
 SMALL_PRINT = 7         # points
-CURVES_NOTE = ("Thin: folds; thick: their mean while at least two still train. Training accuracy is measured "
-               "on augmented, mixed-up batches, so it lies under the validation accuracy.")
+CURVES_NOTE = ("Thin: folds; thick: their mean while at least two still train. Training values are measured on "
+               "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
 DEMO = "Synthesised demo corpus: not real results"
 
 

@@ -1,0 +1,106 @@
+"""The networks, before any training."""
+import ast
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import fit  # first: it loads Keras quietly
+import model
+
+FRAMES, N, CLASSES = 60, 13, 8
+SEQUENCE_MODELS = ("cnn1d", "bilstm", "hybrid")
+# Longer padding sums more zeros and changes how a product is cut into blocks: rounding, a few units of 2^-24.
+PADDING = 2e-6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded():
+    fit.one_thread()
+    keras.utils.set_random_seed(0)
+
+
+def clips(lengths, frames, seed=0):
+    """Normalised random clips, zero behind their lengths: (clips, frames, N)."""
+    x = np.random.default_rng(seed).standard_normal((len(lengths), max(lengths), N)).astype(np.float32)
+    x = np.pad(x, ((0, 0), (0, frames - max(lengths)), (0, 0)))
+    x[np.arange(frames) >= np.array(lengths)[:, None]] = 0
+    return x
+
+
+def stirred(network):
+    """Batch-normalisation statistics away from 0 and 1, as training leaves them."""
+    rng = np.random.default_rng(1)
+    for weight in network.weights:
+        if weight.path.endswith(("moving_mean", "beta", "moving_variance", "gamma")):
+            value = rng.uniform(0.5, 1.5, weight.shape)
+            weight.assign(value if weight.path.endswith(("moving_variance", "gamma")) else value - 1)
+    return network
+
+
+def test_four_builders():
+    assert list(model.BUILDERS) == ["cnn1d", "bilstm", "hybrid", "mlp"]
+
+
+@pytest.mark.parametrize("name", model.BUILDERS)
+def test_gives_probabilities(name):
+    shape = (13 * N,) if name == "mlp" else (FRAMES, N)
+    network = stirred(model.BUILDERS[name](shape, CLASSES))
+    x = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
+    p = fit.probabilities(network, x)
+    assert p.shape == (5, CLASSES) and network.output_shape == (None, CLASSES)
+    assert np.allclose(p.sum(axis=1), 1, atol=1e-5) and (p > 0).all()
+    assert np.ptp(p, axis=0).max() > 1e-3           # it does look at its input
+
+
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+@pytest.mark.parametrize("longer", [FRAMES + 1, FRAMES + 7, 2 * FRAMES])
+def test_padding_moves_no_probability(name, longer):
+    short = stirred(model.BUILDERS[name]((FRAMES, N), CLASSES))
+    long = model.BUILDERS[name]((longer, N), CLASSES)
+    long.set_weights(short.get_weights())
+    lengths = [FRAMES, 37, 20, 1]
+    difference = fit.probabilities(short, clips(lengths, FRAMES)) - fit.probabilities(long, clips(lengths, longer))
+    assert np.abs(difference).max() < PADDING
+
+
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_the_last_real_frame_counts(name):
+    network = stirred(model.BUILDERS[name]((FRAMES, N), CLASSES))
+    x = clips([37], FRAMES)
+    changed = x.copy()
+    changed[0, 36] += 3
+    assert np.abs(fit.probabilities(network, x) - fit.probabilities(network, changed)).max() > 100 * PADDING
+
+
+def test_gate_is_the_closed_form():
+    """With its convolutions at zero the gate is tanh(beta of the second normalisation)."""
+    x = keras.Input((6, 4))
+    block = keras.Model(x, model.gated_residual(x, keras.ops.ones((1, 6, 1)), 4, "block"))
+    for weight in block.weights:
+        if "conv" in weight.path:
+            weight.assign(np.zeros(weight.shape))
+    block.layers[-1]                                    # the sum x + x * gate
+    beta = [weight for weight in block.weights if weight.path.endswith("beta")][-1]
+    beta.assign(np.full(4, 0.5))
+    y = np.random.default_rng(0).random((2, 6, 4), np.float32)
+    assert np.allclose(block(y), y * (1 + np.tanh(0.5)), atol=1e-6)
+
+
+def test_reloads_bit_identical_without_our_code(tmp_path):
+    for name in model.BUILDERS:
+        shape = (13 * N,) if name == "mlp" else (FRAMES, N)
+        network = stirred(model.BUILDERS[name](shape, CLASSES))
+        path = tmp_path / f"{name}.keras"
+        path.write_bytes(fit.model_bytes(network))
+        again = keras.models.load_model(path, safe_mode=True)
+        x = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
+        assert np.array_equal(fit.probabilities(network, x), fit.probabilities(again, x)), name
+
+
+def test_only_backend_neutral_imports():
+    tree = ast.parse(Path(model.__file__).read_text())
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    assert modules == {"keras"}

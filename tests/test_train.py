@@ -1,0 +1,240 @@
+"""The real commands, end to end: train, stop, go on, draw. On the synthesised corpus; on RAVDESS where it is."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+import config
+import results
+
+ROOT = Path(__file__).parents[1]
+SHORT = ["--demo", "--models", "mlp"]               # two fits
+UNNOISY = {name: value for name, value in os.environ.items() if name != "RAVDESS_DIR"}
+
+
+def command(script, *arguments, cwd):
+    return [sys.executable, str(ROOT / script), *map(str, arguments)], dict(cwd=cwd, env=UNNOISY, text=True)
+
+
+def run(script, *arguments, cwd, timeout=500):
+    words, how = command(script, *arguments, cwd=cwd)
+    return subprocess.run(words, capture_output=True, timeout=timeout, **how)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Folder where `train.py --demo` has run to its end, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def digits(folder):
+    """Everything a run reports but its times: {fit: (predictions, scores)}."""
+    found = {}
+    for fit in sorted((folder / "results/demo/fits").iterdir()):
+        metrics = json.loads((fit / "metrics.json").read_text())
+        metrics.pop("fit_seconds")
+        history = pd.read_csv(fit / "history.csv").drop(columns="seconds").to_csv()
+        found[fit.name] = ((fit / "predictions.csv").read_text(), history, metrics)
+    return found
+
+
+# -- the whole path --------------------------------------------------------------------------------
+def test_demo_says_that_it_is_one_and_learns(demo):
+    _, done = demo
+    assert done.stdout.count("not real numbers") == 2
+    assert done.stderr.strip() == ""                                # no start-up noise, no warnings
+    for fact in ("120 clips", "chance 12.5%", "8 fits", "fold 0:", "parameters"):
+        assert fact in done.stdout
+    summary = pd.read_csv(demo[0] / "results/demo/summary.csv")
+    assert set(summary.model) == set(config.MODELS)
+    assert (summary.accuracy_mean > 0.3).all()                      # chance is 0.125; 120 clips, 7 standard errors
+
+
+def test_demo_run_is_complete_and_adds_up(demo):
+    folder = demo[0] / "results/demo"
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "environment.json", "clips.csv", "folds.csv", "fits", "summary.csv", "fits.csv",
+        "predictions.csv.gz", "histories.csv.gz"}
+    predictions, folds = pd.read_csv(folder / "predictions.csv.gz"), pd.read_csv(folder / "folds.csv")
+    probabilities = predictions[[f"p_{name}" for name in config.CLASSES]].to_numpy()
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (np.array(config.CLASSES)[probabilities.argmax(axis=1)] == predictions.predicted).mean() > 0.99
+    summary = pd.read_csv(folder / "summary.csv").set_index(["feature", "model"])
+    for names, rows in predictions.groupby(["feature", "model"]):
+        assert sorted(rows.file) == sorted(folds.file)                              # every clip tested once
+        merged = rows.merge(folds, on="file")
+        assert (merged.fold_x == merged.fold_y).all() and (merged.true == merged.emotion).all()
+        by_fold = rows.groupby("fold")
+        accuracy = [accuracy_score(fold.true, fold.predicted) for _, fold in by_fold]
+        weighted = [f1_score(fold.true, fold.predicted, average="weighted") for _, fold in by_fold]
+        assert summary.accuracy_mean[names] == pytest.approx(np.mean(accuracy), abs=1e-6)
+        assert summary.accuracy_std[names] == pytest.approx(np.std(accuracy, ddof=1), abs=1e-6)
+        assert summary.weighted_f1_mean[names] == pytest.approx(np.mean(weighted), abs=1e-6)
+    for fold in folds.fold.unique():
+        assert ((folds[f"part_{fold}"] == "test") == (folds.fold == fold)).all()
+    written = [path for path in folder.rglob("*") if path.name.startswith(".")]
+    assert not written, "drafts are left behind"
+
+
+def test_a_saved_model_predicts_the_same_from_its_folder_alone(demo):
+    import keras
+
+    import data_preprocessing as data
+    import features
+    import fit as fitting
+    for model in ("cnn1d", "mlp"):
+        folder = demo[0] / f"results/demo/fits/mfcc-{model}-fold0"
+        kept = json.loads((folder / "preprocessing.json").read_text())
+        network = keras.models.load_model(folder / "model.keras", safe_mode=True)
+        expected = pd.read_csv(folder / "predictions.csv").iloc[0]
+        path = next((demo[0] / "cache/demo-corpus").rglob(expected.file))
+        y = data.load_waveform(path, **kept["loading"])
+        x, length = data.fit_length(features.extract(y, **kept["features"])[kept["feature"]], kept["frames"])
+        x, lengths = x[None], np.array([length])
+        mean, std = (np.array(kept[name], np.float32) for name in ("mean", "std"))
+        x = data.normalise(features.functionals(x, lengths), mean, std) if kept["input"] == "functionals" \
+            else data.normalise(x, mean, std, lengths)
+        p = fitting.probabilities(network, x)[0]
+        assert np.allclose(p, expected[[f"p_{name}" for name in kept["labels"]]].astype(float), atol=1e-5)
+
+
+def test_order_subset_and_parallelism_change_no_digit(demo, tmp_path):
+    done = run("train.py", "--demo", "--models", "mlp", "cnn1d", "--folds", 1, "--jobs", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole, part = digits(demo[0]), digits(tmp_path)
+    assert set(part) == {"mfcc-mlp-fold1", "mfcc-cnn1d-fold1"}
+    assert all(part[name] == whole[name] for name in part)
+
+
+def test_rerun_does_nothing_and_overwrite_does_all(demo):
+    folder, _ = demo
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("results/demo/fits/*/metrics.json")}
+    again = run("train.py", *SHORT, cwd=folder)
+    assert again.returncode == 0 and "2 finished before, 0 to do" in again.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("results/demo/fits/*/metrics.json")}
+
+
+def test_viz_draws_the_demo(demo):
+    folder, _ = demo
+    done = run("viz.py", "--run", "demo", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    drawn = {path.name for path in (folder / "visualizations").iterdir()}
+    assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
+                     "per_actor.png", "confusion.png", *(f"curves_{model}.png" for model in config.MODELS),
+                     *(f"confusion_mfcc_{model}.png" for model in config.MODELS)}
+    assert all(path.stat().st_size > 10_000 for path in (folder / "visualizations").iterdir())
+
+
+# -- stopping and going on -------------------------------------------------------------------------
+def start(cwd):
+    words, how = command("train.py", *SHORT, "--jobs", 1, cwd=cwd)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
+
+
+def stop(cwd, sign, when):
+    """Start the short run, send `sign` as soon as `when(cwd)` holds."""
+    process = start(cwd)
+    while process.poll() is None and not when(cwd):
+        time.sleep(0.02)
+    process.send_signal(sign)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+STOPS = {
+    "during extraction": lambda cwd: any(cwd.glob("cache/features-*.partial")),
+    "before the first fit": lambda cwd: any(cwd.glob("results/demo/folds.csv")),
+    "while a fit is written": lambda cwd: any(cwd.glob("results/demo/fits/.*.partial")),
+    "after the first fit": lambda cwd: any(cwd.glob("results/demo/fits/mfcc-mlp-fold0")),
+}
+
+
+def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_path):
+    for when in STOPS.values():                                     # one run, killed four times
+        stop(tmp_path, signal.SIGKILL, when)
+    done = run("train.py", *SHORT, "--jobs", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole, part = digits(demo[0]), digits(tmp_path)
+    assert set(part) == {"mfcc-mlp-fold0", "mfcc-mlp-fold1"}
+    assert all(part[name] == whole[name] for name in part)
+    read = results.read_run(tmp_path / "results/demo")
+    assert len(read.fits) == 2 and len(read.predictions) == 120
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_says_how_to_go_on(tmp_path, sign):
+    code, out, err = stop(tmp_path, sign, STOPS["before the first fit"])
+    assert code not in (0, -signal.SIGKILL) and "goes on from here" in err and "Traceback" not in err
+
+
+# -- what users get wrong --------------------------------------------------------------------------
+@pytest.mark.parametrize("arguments, words", [
+    (["--data-dir", "nowhere"], "nowhere: no RAVDESS clips"),
+    (["--models", "transformer"], "invalid choice: 'transformer'"),
+    (["--folds", "5"], "not all within 0..4"),
+    (["--jobs", "0"], "not at least 1"),
+    (["--run", "../elsewhere"], "not a plain folder name"),
+])
+def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
+    done = run("train.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())                             # nothing half-written
+
+
+def test_viz_of_a_missing_run_is_one_clear_line(tmp_path):
+    done = run("viz.py", "--run", "nowhere", cwd=tmp_path)
+    assert done.returncode == 2 and "nowhere" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("script", ["train.py", "viz.py"])
+def test_help_loads_no_tensorflow(tmp_path, script):
+    done = subprocess.run([sys.executable, "-X", "importtime", str(ROOT / script), "--help"],
+                          capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0 and "--run" in done.stdout
+    assert not any(name in done.stderr for name in ("tensorflow", "keras", "pandas"))
+
+
+def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
+    import train
+    args = train.parse([*SHORT, "--folds", "0"])
+    run_folder, tasks = tmp_path / "run", [
+        train.Task("mfcc", "mlp", fold, 1, f"hash{fold}", None, None, None, "", "", 0) for fold in (0, 1, 2)]
+    for task, kept in zip(tasks, ("hash0", "other")):
+        results.write_fit(run_folder / "fits" / train.task_key(task),
+                          {"metrics.json": json.dumps({"settings_hash": kept})})
+    assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=False)] == [1, 2]
+    assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=True)] == [0, 1, 2]
+    settings = train.settings_of(args)
+    clips = pd.DataFrame(dict(file=[f"{k:02d}" for k in range(64)], actor=1, label=np.arange(64) % 8,
+                              recording=[f"{k:02d}" for k in range(64)]))
+    corpus = type("Corpus", (), {"key": "k", "folder": "f"})
+    hashes = lambda: {train.task_key(task): task.settings_hash for task in train.plan(clips, corpus, settings, "p")}  # noqa: E731
+    before = hashes()
+    settings.RUN, settings.CACHE_DIR = "other", "elsewhere"
+    assert hashes() == before                                       # where is not what
+    settings.EPOCHS = settings.EPOCHS | {"mlp": 31}
+    after = hashes()
+    assert {name for name in after if after[name] != before[name]} == {name for name in after if "mlp" in name}
+    settings.MIXUP_ALPHA = 0.3
+    assert all(hashes()[name] != after[name] for name in after)
+
+
+# -- real data -------------------------------------------------------------------------------------
+def test_an_mlp_fold_on_ravdess_is_well_above_chance(ravdess, tmp_path):
+    done = run("train.py", "--quick", "--models", "mlp", "--features", "mfcc", "--data-dir", ravdess, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "1440 clips" in done.stdout and "warning" not in done.stdout
+    summary = pd.read_csv(tmp_path / "results/quick/summary.csv")
+    assert summary.accuracy_mean[0] > 0.4                           # three epochs; chance is 0.125

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import soundfile
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import config
@@ -123,7 +125,8 @@ def survey(clips, cache_dir, jobs=-1):
         measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(measure)(path) for path in clips.path)
         bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
         if bad:
-            raise DataError("\n".join([f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:", *bad]))
+            headline = f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:"
+            raise DataError("\n".join([headline, *bad]))
         facts = pd.DataFrame(measured)
         facts.insert(0, "file", clips.file)
         facts["recording"] = facts.groupby("sound").file.transform("min").str.removesuffix(".wav")
@@ -277,7 +280,9 @@ def features_key(clips, settings):
 def extract_corpus(clips, settings, folder, jobs):
     """Fill `folder` with arrays, clips in parallel. Written beside it and renamed, so it is whole or absent."""
     draft = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
+    for leftover in folder.parent.glob("features-*.partial"):           # of a process killed an hour ago or more
+        if time.time() - leftover.stat().st_mtime > 3600:
+            shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir(parents=True)
     work = functools.partial(extract_clip, settings=settings, driver=os.getpid())
     tasks = (joblib.delayed(work)(index, file, path) for index, (file, path) in enumerate(zip(clips.file, clips.path)))
@@ -305,7 +310,8 @@ def extract_clip(index, file, path, settings, driver):
     for copy in range(1, settings.COPIES + 1):
         rng = seeds.generator(settings.SEED, "augment", file, copy)
         versions.append(augment(y, rng, sr=settings.LOADING_SETTINGS["sr"], **settings.AUGMENTATION_SETTINGS))
-    extracted = [features.extract(version, **settings.FEATURE_SETTINGS) for version in versions]
+    with threadpool_limits(1):          # matrix products in one order, whichever process this is
+        extracted = [features.extract(version, **settings.FEATURE_SETTINGS) for version in versions]
     results = {"trimmed_seconds": np.float64(len(y) / settings.LOADING_SETTINGS["sr"])}
     for feature in extracted[0]:
         fitted = [fit_length(version[feature], settings.FRAMES) for version in extracted]

@@ -184,12 +184,13 @@ def plan(clips, corpus, settings, protocol):
     labels, recordings = clips.label.to_numpy(), clips.recording.to_numpy()
     try:
         fold_of_clip = splits.stratified_folds(labels, recordings, settings.FOLDS, settings.SEED)
+        parts_of_folds = [splits.parts_of_fold(fold, fold_of_clip, labels, recordings, settings.VALIDATION_SHARE,
+                                               settings.SEED) for fold in range(settings.FOLDS)]
     except ValueError as problem:
-        raise data.DataError(str(problem)) from problem
+        raise data.DataError(f"{len(clips)} clips are too few for this protocol: {problem}") from problem
     code = results.code_fingerprint(*(HERE / name for name in ("fit.py", "model.py", "splits.py", "seeds.py")))
     tasks = []
-    for fold in range(settings.FOLDS):
-        parts = splits.parts_of_fold(fold, fold_of_clip, labels, recordings, settings.VALIDATION_SHARE, settings.SEED)
+    for fold, parts in enumerate(parts_of_folds):
         for feature in settings.FEATURES:
             for model in settings.MODELS:
                 science = {name: value[model] if isinstance(value, dict) and model in value else value

@@ -217,8 +217,8 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=False)] == [1, 2]
     assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=True)] == [0, 1, 2]
     settings = train.settings_of(args)
-    clips = pd.DataFrame(dict(file=[f"{k:02d}" for k in range(64)], actor=1, label=np.arange(64) % 8,
-                              recording=[f"{k:02d}" for k in range(64)]))
+    clips = pd.DataFrame(dict(file=[f"{k:02d}" for k in range(160)], actor=1, label=np.arange(160) % 8,
+                              recording=[f"{k:02d}" for k in range(160)]))
     corpus = type("Corpus", (), {"key": "k", "folder": "f"})
     hashes = lambda: {train.task_key(task): task.settings_hash for task in train.plan(clips, corpus, settings, "p")}  # noqa: E731
     before = hashes()

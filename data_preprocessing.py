@@ -9,6 +9,7 @@
 import argparse
 import functools
 import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -31,6 +32,7 @@ import seeds
 from results import code_fingerprint, digest, write_atomically
 
 COMPLETE = 1440                # speech clips in RAVDESS
+SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
 SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
 # A file name is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
@@ -118,10 +120,8 @@ def survey(clips, cache_dir, jobs=-1):
     Clips with identical sound get one recording id (the first file's stem), whatever their names.
     raises : DataError listing every file that cannot be used.
     """
-    kept = Path(cache_dir) / f"survey-{files_key(clips)}.csv"
-    if kept.exists():
-        facts = pd.read_csv(kept)
-    else:
+    kept = Path(cache_dir) / f"survey-{digest([files_key(clips), code_fingerprint(__file__)])}.csv"
+    if not kept.exists():
         measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(measure)(path) for path in clips.path)
         bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
         if bad:
@@ -129,9 +129,10 @@ def survey(clips, cache_dir, jobs=-1):
             raise DataError("\n".join([headline, *bad]))
         facts = pd.DataFrame(measured)
         facts.insert(0, "file", clips.file)
-        facts["recording"] = facts.groupby("sound").file.transform("min").str.removesuffix(".wav")
+        facts["recording"] = facts.groupby("sound").file.transform("min").str.rsplit(".", n=1).str[0]
         with write_atomically(kept) as draft:
             facts.to_csv(draft, index=False)
+    facts = pd.read_csv(kept)
     return clips.merge(facts, on="file", validate="one_to_one")
 
 
@@ -141,7 +142,7 @@ def measure(path):
         samples, rate = read_audio(path)
     except DataError as problem:
         return str(problem)
-    return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(np.abs(samples).max()),
+    return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(float(np.abs(samples).max())),
                 rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))),
                 sound=hashlib.sha256(str(rate).encode() + samples.tobytes()).hexdigest())
 
@@ -180,12 +181,15 @@ def read_audio(path):
     try:
         with soundfile.SoundFile(path) as sound:
             samples = sound.read(dtype="float32", always_2d=True).mean(axis=1)      # (samples,)
-            cut_off = re.search(r"^data : .*should be", sound.extra_info, re.MULTILINE)
+            # A size of 2^32 - 1 means that the writer could not know it: a stream.
+            cut_off = re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE)
             rate = sound.samplerate
     except (soundfile.LibsndfileError, OSError) as problem:
         raise DataError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
     if len(samples) == 0:
         raise DataError("empty: no samples")
+    if len(samples) < SHORTEST_SECONDS * rate:
+        raise DataError(f"too short: {len(samples) / rate:.3f} s, at least {SHORTEST_SECONDS} s are needed")
     if cut_off:
         raise DataError("truncated: the header promises more samples than the file holds")
     if not np.isfinite(samples).all():
@@ -263,7 +267,8 @@ def build_features(clips, settings, jobs=-1):
 
 def open_features(folder):
     """What `build_features` wrote to `folder`, memory-mapped."""
-    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in Path(folder).glob("*.npy")}
+    paths = sorted(Path(folder).glob("*.npy"))
+    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
     pick = lambda kind: {name.split("-")[0]: array for name, array in arrays.items() if name.endswith(kind)}  # noqa: E731
     return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder),
                            sequences=pick("-sequences"), functionals=pick("-functionals"),
@@ -271,10 +276,11 @@ def open_features(folder):
 
 
 def features_key(clips, settings):
-    """Hash of everything that can change the arrays: files, settings, and the code that makes them."""
+    """Hash of everything that can change the arrays: sounds, settings, code and libraries."""
     return digest([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS,
                    settings.FRAMES, settings.COPIES, settings.AUGMENTATION_SETTINGS, settings.SEED,
-                   code_fingerprint(features.__file__, __file__)])
+                   code_fingerprint(features.__file__, seeds.__file__, __file__),
+                   [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 
 
 def extract_corpus(clips, settings, folder, jobs):
@@ -283,6 +289,7 @@ def extract_corpus(clips, settings, folder, jobs):
     for leftover in folder.parent.glob("features-*.partial"):           # of a process killed an hour ago or more
         if time.time() - leftover.stat().st_mtime > 3600:
             shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(draft, ignore_errors=True)        # process ids repeat
     draft.mkdir(parents=True)
     work = functools.partial(extract_clip, settings=settings, driver=os.getpid())
     tasks = (joblib.delayed(work)(index, file, path) for index, (file, path) in enumerate(zip(clips.file, clips.path)))
@@ -297,7 +304,11 @@ def extract_corpus(clips, settings, folder, jobs):
                 arrays[name][index] = value
         for array in arrays.values():
             array.flush()
-        os.replace(draft, folder)
+        try:
+            os.replace(draft, folder)
+        except OSError:
+            if not folder.exists():     # else another process was faster, with the same arrays
+                raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

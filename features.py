@@ -89,7 +89,7 @@ def gaussian_filters(sr, n_fft, n_filters, fmin, fmax):
 
     exp(-0.5 ((f - centre) / (band / 2))^2), where band (in Hz) is the distance to the next centre: at a
     neighbour's centre the gain is exp(-2) = 0.14, where a triangle has 0. The form and the width are
-    those of SpeechBrain's Gaussian filterbank. The width never falls under the distance of two bins, so
+    those of SpeechBrain's Gaussian filterbank. The width never falls under the spacing of the bins, so
     that the lowest filters cannot slip between the bins of the transform.
     """
     centres = librosa.mel_frequencies(n_filters + 2, fmin=fmin, fmax=fmax, htk=False)      # Hz

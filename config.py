@@ -50,6 +50,7 @@ SEED = 42                     # of everything random; results differ by a point 
 # -- training --------------------------------------------------------------------------------------
 MODELS = ("cnn1d", "bilstm", "hybrid", "mlp")
 EPOCHS = {"cnn1d": 24, "bilstm": 22, "hybrid": 22, "mlp": 60}  # at most; an epoch sees every clip and copy once
+# Clips per step; larger steps suit the recurrence, which then runs fewer of them.
 BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 128, "mlp": 64}
 LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 3e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
 WEIGHT_DECAY = 1e-2           # pull of the weights towards zero, per step in units of the learning rate

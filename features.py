@@ -13,6 +13,7 @@ import librosa
 import numpy as np
 import scipy.fft
 
+NAMES = ("mfcc", "mel", "gauss")
 FUNCTIONALS = ("mean", "std", "max", "min", "median", "skewness", "kurtosis",
                "p10", "p25", "p75", "p90", "range", "iqr")
 PERCENTILES = (10, 25, 50, 75, 90)

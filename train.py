@@ -15,7 +15,7 @@ import config
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
-DEMO = dict(FEATURES=("mfcc",), FOLDS=2, VALIDATION_SHARE=0.2, CLIP_SECONDS=1.5,
+DEMO = dict(FEATURES=("mfcc",), FOLDS=2, VALIDATION_SHARE=0.2,
             EPOCHS={"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 30},
             BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
@@ -73,6 +73,7 @@ from tqdm import tqdm
 
 import data_preprocessing as data
 import demo_corpus
+import features
 import results
 import seeds
 import splits
@@ -158,8 +159,23 @@ def settings_of(args):
     values = {name: value for name, value in vars(config).items() if name.isupper()}
     values |= (QUICK if args.quick else {}) | (DEMO if args.demo else {})
     values["FEATURES"] = tuple(name for name in config.FEATURES if name in {*values["FEATURES"], *args.features})
-    values["FRAMES"] = 1 + int(values["CLIP_SECONDS"] * values["SAMPLE_RATE"]) // values["HOP_LENGTH"]
-    return SimpleNamespace(**values)
+    return checked(SimpleNamespace(**values))
+
+
+def checked(settings):
+    """The settings, if they can work; what cannot is said before anything is computed.
+
+    raises : DataError
+    """
+    for name, known in (("FEATURES", features.NAMES), ("MODELS", tuple(settings.EPOCHS))):
+        unknown = [value for value in getattr(settings, name) if value not in known]
+        if unknown:
+            raise data.DataError(f"config.py: {name} has {unknown[0]!r}, which is not one of {', '.join(known)}")
+    for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("COPIES", 0, 100), ("EMA", 0, 0.9999),
+                            ("LABEL_SMOOTHING", 0, 0.9), ("MIXUP_ALPHA", 0, 100), ("CLIP_SECONDS", 0.1, 60)):
+        if not low <= getattr(settings, name) <= high:
+            raise data.DataError(f"config.py: {name} = {getattr(settings, name)} is not within {low} .. {high}")
+    return settings
 
 
 def find_data(args, settings, jobs):

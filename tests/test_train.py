@@ -58,7 +58,7 @@ def test_demo_says_that_it_is_one_and_learns(demo):
         assert fact in done.stdout
     summary = pd.read_csv(demo[0] / "results/demo/summary.csv")
     assert set(summary.model) == set(config.MODELS)
-    assert (summary.accuracy_mean > 0.3).all()                      # chance is 0.125; 120 clips, 7 standard errors
+    assert (summary.accuracy_mean > 0.25).all()                     # chance is 0.125; 120 clips, 4 standard errors
 
 
 def test_demo_run_is_complete_and_adds_up(demo):
@@ -229,6 +229,22 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     assert {name for name in after if after[name] != before[name]} == {name for name in after if "mlp" in name}
     settings.MIXUP_ALPHA = 0.3
     assert all(hashes()[name] != after[name] for name in after)
+
+
+@pytest.mark.parametrize("name, value, words", [
+    ("FEATURES", ("mfcc", "chroma"), "'chroma', which is not one of mfcc, mel, gauss"),
+    ("MODELS", ("cnn2d",), "'cnn2d', which is not one of cnn1d"),
+    ("FOLDS", 1, "FOLDS = 1 is not within 2"),
+    ("EMA", 1.5, "EMA = 1.5 is not within"),
+])
+def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
+    import train
+    args = train.parse([])
+    train.settings_of(args)                                         # as it is, it works
+    monkeypatch.setattr(config, name, value)
+    with pytest.raises(train.data.DataError, match="config.py: ") as error:
+        train.settings_of(args)
+    assert words in str(error.value)
 
 
 # -- real data -------------------------------------------------------------------------------------

@@ -1,0 +1,100 @@
+"""The figures' arithmetic, on predictions whose answer is known, and runs in every state of completion."""
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import config
+import results
+import viz
+
+CLASSES = config.CLASSES
+PLAN = {"features": ["mfcc", "mel"], "models": ["cnn1d", "mlp"], "folds": 2}
+
+
+def predictions(feature="mfcc", model="cnn1d", fold=0):
+    """Ten clips of each emotion; of `happy` three are taken for `angry`, everything else is right."""
+    true = np.repeat(CLASSES, 10)
+    predicted = true.copy()
+    predicted[20:23] = "angry"
+    return pd.DataFrame(dict(feature=feature, model=model, fold=fold, file=[f"{k}.wav" for k in range(80)],
+                             actor=np.arange(80) % 4 + 1, true=true, predicted=predicted))
+
+
+def test_confusion_counts_and_percentages_are_in_the_fixed_order():
+    counts, percent = viz.shares(predictions(), CLASSES)
+    assert list(counts.index) == list(counts.columns) == list(CLASSES)
+    assert counts.loc["happy", "angry"] == 3 and counts.loc["happy", "happy"] == 7
+    assert percent.loc["happy", "angry"] == 30 and (percent.sum(axis=1) == 100).all()
+    assert counts.to_numpy().trace() == 77
+
+
+def test_an_emotion_nobody_spoke_has_an_empty_row():
+    counts, percent = viz.shares(predictions().query("true != 'calm'"), CLASSES)
+    assert (counts.loc["calm"] == 0).all() and (percent.loc["calm"] == 0).all()
+
+
+def test_confusion_title_tells_the_accuracy():
+    figure = viz.confusion(predictions(), CLASSES)
+    assert "96.2 % of 80 clips" in figure.get_suptitle()              # 77 of 80
+    low, high = figure.axes[0].images[0].get_clim()
+    assert (low, high) == (0, 100)                                      # one scale for every matrix
+
+
+def test_comparison_writes_mean_and_spread_of_the_folds():
+    worse = predictions(fold=1)
+    worse.loc[:7, "predicted"] = "sad"                                # eight more wrong: 69 of 80
+    figure = viz.comparison(pd.concat([predictions(), worse]), chance=1 / 8)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    folds = 100 * np.array([77, 69]) / 80
+    assert texts == [f"{folds.mean():.1f} ± {folds.std(ddof=1):.1f}"]
+
+
+def test_missing_fits_are_counted_and_named():
+    run = type("Run", (), {"predictions": pd.concat([predictions(), predictions("mel", "mlp", 1)])})
+    count, lines = viz.missing_fits(run, PLAN)
+    assert count == 6
+    assert set(lines) == {"mfcc-cnn1d fold 1", "mel-cnn1d all folds", "mfcc-mlp all folds", "mel-mlp fold 0"}
+
+
+def test_examples_are_alike_where_they_can_be():
+    rows = [dict(emotion=emotion, label=k, actor=actor, statement=1, intensity="normal", repetition=1)
+            for k, emotion in enumerate(CLASSES) for actor in (1, 2) if (emotion, actor) != ("sad", 1)]
+    chosen = viz.alike(pd.DataFrame(rows))
+    assert list(chosen.emotion) == list(CLASSES) and set(chosen.actor) == {2}
+
+
+def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
+    """reference/ has the collected tables only; fits made with other settings are left out of both."""
+    run = tmp_path / "run"
+    table = predictions().drop(columns=["feature", "model", "fold"])
+    for fold, kept in ((0, "now"), (1, "before")):
+        metrics = dict(feature="mfcc", model="cnn1d", fold=fold, protocol="p", settings_hash=kept, fit_seconds=1.0,
+                       parameters=5, epochs=2, best_epoch=1, **results.scores(table.true, table.predicted))
+        results.write_fit(run / "fits" / results.fit_name("mfcc", "cnn1d", fold), {
+            "metrics.json": json.dumps(metrics), "predictions.csv": table.to_csv(index=False),
+            "history.csv": "epoch,loss\n1,0.5\n2,0.4\n"})
+    hashes = {results.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
+    results.write_json(run / "config.json", {"settings_hashes": hashes})
+    for name in ("clips.csv", "folds.csv"):
+        results.write_csv(run / name, table)
+    with_fits = results.read_run(run)
+    assert list(with_fits.fits.fold) == [0]
+    results.write_tables(run, results.collect(run, hashes))
+    (run / "fits").rename(tmp_path / "elsewhere")
+    without = results.read_run(run)
+    for name in ("fits", "predictions", "histories", "summary"):
+        one, other = getattr(with_fits, name), getattr(without, name)
+        assert list(one.columns) == list(other.columns) and len(one) == len(other) > 0
+    assert without.summary.accuracy_mean[0] == pytest.approx(77 / 80)
+
+
+def test_a_run_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(results.RunError, match="no run here"):
+        results.read_run(tmp_path)
+    (tmp_path / "config.json").write_text("{ half")
+    with pytest.raises(results.RunError, match="cannot be read"):
+        results.read_run(tmp_path)
+    with pytest.raises(results.RunError, match="no run 'nowhere'"):
+        viz.find_run("nowhere", tmp_path)

@@ -256,7 +256,7 @@ def test_the_report_counts(mixed_folder, tmp_path):
     clips, left_out = dp.find_clips(mixed_folder)
     text = dp.report(dp.survey(clips, tmp_path / "cache", jobs=1), left_out, name="mixed")
     hours = sum(soundfile.info(path).duration for path in clips.path) / 3600
-    assert text.startswith(f"mixed: 16 clips, 1 actors (16 to 16 clips each), {hours:.2f} hours")
+    assert text.startswith(f"mixed: 16 clips, 1 actors (16 clips each), {hours:.2f} hours")
     for part in (*(f"{emotion} 2" for emotion in config.CLASSES), "second copy: 16", "song: 1", "video: 2",
                  "foreign file: 2", "bad name: 1 (03-01-09-01-01-01-01.wav: emotion code '09'"):
         assert part in text

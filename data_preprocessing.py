@@ -158,8 +158,9 @@ def report(clips, left_out, name="data"):
     counts = clips.emotion.value_counts().reindex(config.CLASSES, fill_value=0)
     per_actor = clips.actor.value_counts()
     each = " to ".join(str(count) for count in sorted({per_actor.min(), per_actor.max()}))
+    seconds = clips.seconds
     lines = [f"{name}: {len(clips)} clips, {clips.actor.nunique()} actors ({each} clips each), "
-             f"{clips.seconds.sum() / 3600:.2f} hours ({clips.seconds.min():.1f} to {clips.seconds.max():.1f} s a clip)",
+             f"{seconds.sum() / 3600:.2f} hours ({seconds.min():.1f} to {seconds.max():.1f} s a clip)",
              "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
     for reason, files in left_out.items():
         if files:

@@ -1,7 +1,7 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
     python train.py --data-dir RAVDESS      60 fits; stop it and run it again, finished fits are kept
-    python train.py --demo                  the same path on a small synthesised corpus, in two minutes
+    python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 
 Reads the clips, writes results/<run>/ (layout in results.py). The test clips of a fold are predicted once,
 after its training; what training decides (when to stop, learning rate, which weights) it decides on an
@@ -16,7 +16,7 @@ import config
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
 DEMO = dict(FEATURES=("mfcc",), FOLDS=2, VALIDATION_SHARE=0.2,
-            EPOCHS={"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 30},
+            EPOCHS={"cnn1d": 14, "bilstm": 10, "hybrid": 14, "mlp": 20},
             BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
 
@@ -38,7 +38,7 @@ def parse(arguments=None):
     parser.add_argument("--jobs", type=int, metavar="N",
                         help="fits side by side, one thread each (default: one per core; 1 with a GPU)")
     parser.add_argument("--quick", action="store_true", help="fold 0 only, 3 epochs: does my change run?")
-    parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, about two minutes")
+    parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
     folds = DEMO["FOLDS"] if args.demo else config.FOLDS
@@ -277,7 +277,8 @@ def run_all(run, tasks, jobs, done):
     with tqdm(total=total, initial=done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
         for number, (task, metrics, files) in enumerate(finished, start=1):
             results.write_fit(run / "fits" / task_key(task), files)
-            left = (time.time() - began) / number * (len(tasks) - number)
+            under_way = (min(jobs, len(tasks)) - 1) / 2                 # on average half done
+            left = (time.time() - began) / (number + under_way) * max(len(tasks) - number - under_way, 0)
             bar.update()
             tqdm.write(f"[{done + number}/{total}] {task.name}: accuracy {metrics['accuracy']:.1%}, weighted F1 "
                        f"{metrics['weighted_f1']:.1%}, epoch {metrics['best_epoch']} of {metrics['epochs']}, "

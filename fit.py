@@ -3,12 +3,13 @@
     training part --normalise, mixup, SpecAugment--> batches --> network --early stopping on the
     validation part--> best weights --> probabilities of validation and test clips
 
-The test clips enter in one place, `network.predict` after training; their labels never do. Everything random
+The test clips enter in one place, `probabilities` after training; their labels never do. Everything random
 hangs on the seed passed in, and a fit runs on one thread, so it gives the same digits wherever it runs.
 """
 import contextlib
 import ctypes
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -74,7 +75,7 @@ def fit(kind, x, lengths, labels, parts, seed, settings):
         keras.optimizers.AdamW(settings.LEARNING_RATE[kind], weight_decay=settings.WEIGHT_DECAY,
                                use_ema=settings.EMA > 0, ema_momentum=settings.EMA or None),
         loss="categorical_crossentropy", metrics=["accuracy"],
-        jit_compile=False,         # compiling with XLA takes longer than it saves in a fit this short
+        jit_compile=False,           # XLA was slower on the CPU for every net tried: EXPERIMENTS.md
         steps_per_execution=steps)   # a whole epoch in one call
     history = History()
     network.fit(batches(x_train, y_train, batch_size, seed, settings), epochs=settings.EPOCHS[kind], shuffle=False,
@@ -91,9 +92,9 @@ def one_thread():
     """One thread for TensorFlow, so that as many fits as cores run side by side and sums keep their order.
 
     And memory that TensorFlow frees stays with the process: by default glibc hands every large array back to
-    the system and has it zeroed again for the next step, which makes training 1.4 times slower.
+    the system and has it zeroed again for the next step (a convolutional net: up to 1.4 times slower).
     """
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(libc, "mallopt"):            # glibc only
         for parameter, value in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**27)):
             libc.mallopt(parameter, value)

@@ -49,7 +49,7 @@ SEED = 42                     # of everything random; results differ by a point 
 
 # -- training --------------------------------------------------------------------------------------
 MODELS = ("cnn1d", "bilstm", "hybrid", "mlp")
-EPOCHS = {"cnn1d": 24, "bilstm": 22, "hybrid": 22, "mlp": 60}  # at most; an epoch sees every clip and copy once
+EPOCHS = {"cnn1d": 24, "bilstm": 22, "hybrid": 22, "mlp": 40}  # at most; an epoch sees every clip and copy once
 # Clips per step; larger steps suit the recurrence, which then runs fewer of them.
 BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 128, "mlp": 64}
 LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 3e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
@@ -60,6 +60,8 @@ LABEL_SMOOTHING = 0.1         # share of each target spread over all classes
 TIME_MASK_SECONDS = 0.35      # SpecAugment: a stretch of up to this length is blanked per clip and epoch; 0: off
 BAND_MASK_SHARE = 0.17        # SpecAugment: up to this share of the bands or coefficients is blanked; 0: off
 EARLY_STOPPING_PATIENCE = 30  # epochs without a better validation accuracy; the best weights are kept
+SCHEDULE = "cosine"           # "cosine": the learning rate falls to zero over EPOCHS, along half a cosine;
+                              # "plateau": ReduceLROnPlateau on the validation loss, with the three values below
 PLATEAU_PATIENCE = 5          # epochs without a lower validation loss, then the learning rate is multiplied by
 PLATEAU_FACTOR = 0.5
 MINIMUM_LEARNING_RATE = 1e-5

@@ -10,11 +10,13 @@ import argparse
 import functools
 import hashlib
 import importlib.metadata
+import io
 import os
 import re
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +35,7 @@ from results import code_fingerprint, digest, write_atomically
 
 COMPLETE = 1440                # speech clips in RAVDESS
 SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
+ROWS_AT_ONCE = 256             # clips in memory while the normaliser is fitted
 SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
 # A file name is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
@@ -201,7 +204,7 @@ def read_audio(path):
 
 
 def load_waveform(path, *, sr, trim_db, peak_normalise):
-    """A file as the features want it: float32 (samples,) at `sr` Hz, mono, silence trimmed from both ends."""
+    """A file (its path, or open) as the features want it: float32 (samples,) at `sr` Hz, mono, its ends trimmed."""
     import librosa
     import soxr
     y, rate = read_audio(path)
@@ -293,7 +296,8 @@ def extract_corpus(clips, settings, folder, jobs):
     shutil.rmtree(draft, ignore_errors=True)        # process ids repeat
     draft.mkdir(parents=True)
     work = functools.partial(extract_clip, settings=settings, driver=os.getpid())
-    tasks = (joblib.delayed(work)(index, file, path) for index, (file, path) in enumerate(zip(clips.file, clips.path)))
+    tasks = (joblib.delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
+             for index, (file, path) in enumerate(zip(clips.file, clips.path)))
     arrays = {}
     try:
         parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=8)
@@ -314,10 +318,10 @@ def extract_corpus(clips, settings, folder, jobs):
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def extract_clip(index, file, path, settings, driver):
-    """One clip and its copies -> its index and {array name: (1 + copies, ...)}. Depends on nothing else."""
+def extract_clip(index, file, content, settings, driver):
+    """One clip (the bytes of its file) and its copies -> its index and {array name: (1 + copies, ...)}."""
     leave_interrupts_to(driver)
-    y = load_waveform(path, **settings.LOADING_SETTINGS)
+    y = load_waveform(io.BytesIO(content), **settings.LOADING_SETTINGS)
     versions = [y]
     for copy in range(1, settings.COPIES + 1):
         rng = seeds.generator(settings.SEED, "augment", file, copy)
@@ -336,7 +340,7 @@ def extract_clip(index, file, path, settings, driver):
 
 def leave_interrupts_to(driver):
     """Ctrl-C in a terminal reaches every process; only `driver` (a process id) shall act on it."""
-    if os.getpid() != driver:
+    if os.getpid() != driver and threading.current_thread() is threading.main_thread():     # dask: another thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -348,13 +352,24 @@ def fit_length(x, frames):
 
 
 # -- normalisation ---------------------------------------------------------------------------------
-def normaliser(x, lengths=None):
+def normaliser(x, lengths=None, rows=None):
     """Mean and standard deviation of each column over the real frames of the *training part*.
 
-    x : (clips, frames, n) with lengths (clips,), or (clips, n) without -> mean (n,), std (n,), float32
+    x       : (clips, frames, n) with lengths (clips,), or (clips, n) without; may be memory-mapped, as it is read in
+              pieces
+    rows    : int, the clips of the training part; None: all of them
+    returns : mean (n,), std (n,), float32
     """
-    rows = x if lengths is None else x[np.arange(x.shape[1]) < lengths[:, None]]     # (real frames, n)
-    mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    rows = np.arange(len(x)) if rows is None else rows
+    count, total, squares = 0, 0, 0
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        piece = rows[start:start + ROWS_AT_ONCE]
+        values = np.asarray(x[piece], np.float64)
+        if lengths is not None:
+            values = values[np.arange(x.shape[1]) < lengths[piece, None]]               # (real frames, n)
+        count, total, squares = count + len(values), total + values.sum(axis=0), squares + (values**2).sum(axis=0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     return mean.astype(np.float32), np.where(std > 1e-6, std, 1).astype(np.float32)
 
 

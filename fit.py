@@ -8,6 +8,7 @@ hangs on the seed passed in, and a fit runs on one thread, so it gives the same 
 """
 import contextlib
 import ctypes
+import math
 import os
 import sys
 import tempfile
@@ -36,6 +37,7 @@ with quiet_start():
     import tensorflow as tf
 
 import model
+import seeds
 from data_preprocessing import normalise, normaliser
 
 tf.get_logger().setLevel("ERROR")
@@ -51,41 +53,34 @@ def fit(kind, x, lengths, labels, parts, seed, settings):
     lengths : int (clips, versions), real frames; None for functionals
     labels  : int (clips,); those of the test part are not looked at
     parts   : {"train", "validation", "test"}: clip indices
-    returns : dict(network, mean, std, history {column: [value per epoch]}, best_epoch from 1, parameters,
-              validation and test probabilities (clips, classes), seconds)
+    returns : dict(model, the bytes of a .keras file; mean, std, history {column: [value per epoch]}, best_epoch
+              from 1, parameters, validation and test probabilities (clips, classes), seconds)
     """
     start = time.perf_counter()
     one_thread()
-    keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
 
-    x_train, train_lengths = every_version(x, parts["train"]), None
-    if lengths is not None:
-        train_lengths = every_version(lengths, parts["train"])
-    mean, std = normaliser(x_train, train_lengths)
-    x_train = normalise(x_train, mean, std, train_lengths)                  # (clips x versions, frames, n)
-    y_train = np.repeat(labels[parts["train"]], x.shape[1])                 # (clips x versions,)
+    versions = x.shape[1]
+    every_x = x.reshape(-1, *x.shape[2:])                                       # (clips x versions, frames, n), a view
+    every_length = None if lengths is None else lengths.reshape(-1)
+    rows = (np.asarray(parts["train"])[:, None] * versions + np.arange(versions)).ravel()      # of every_x
+    mean, std = normaliser(every_x, every_length, rows)
     x_validation = original(x, lengths, parts["validation"], mean, std)     # (clips, frames, n)
     targets = smooth(labels[parts["validation"]], settings.LABEL_SMOOTHING, len(settings.CLASSES))
 
-    network = model.BUILDERS[kind](x_train.shape[1:], len(settings.CLASSES))
-    batch_size = min(settings.BATCH_SIZE[kind], len(x_train))
-    steps = len(x_train) // batch_size
-    network.compile(
-        keras.optimizers.AdamW(settings.LEARNING_RATE[kind], weight_decay=settings.WEIGHT_DECAY,
-                               use_ema=settings.EMA > 0, ema_momentum=settings.EMA or None),
-        loss="categorical_crossentropy", metrics=["accuracy"],
-        jit_compile=False,           # XLA was slower on the CPU for every net tried: EXPERIMENTS.md
-        steps_per_execution=steps)   # a whole epoch in one call
+    batch_size = min(settings.BATCH_SIZE[kind], len(rows))
+    network = new_network(kind, x.shape[2:], len(rows) // batch_size, seed, settings)
+    epoch = batches(every_x, every_length, rows, labels[rows // versions], mean, std, batch_size, seed, settings)
     history = History()
-    network.fit(batches(x_train, y_train, batch_size, seed, settings), epochs=settings.EPOCHS[kind], shuffle=False,
+    network.fit(epoch, epochs=settings.EPOCHS[kind], shuffle=False,
                 validation_data=(x_validation, targets), validation_batch_size=len(targets),
-                callbacks=callbacks(history, settings), verbose=0)
+                callbacks=callbacks(kind, history, settings), verbose=0)
 
     x_test = original(x, lengths, parts["test"], mean, std)
-    return dict(network=network, mean=mean, std=std, history=history.columns, best_epoch=history.best_epoch(),
-                parameters=network.count_params(), validation=probabilities(network, x_validation),
-                test=probabilities(network, x_test), seconds=time.perf_counter() - start)
+    return dict(model=model_bytes(network), mean=mean, std=std, history=history.columns,
+                best_epoch=history.best_epoch(), parameters=network.count_params(),
+                validation=probabilities(network, x_validation), test=probabilities(network, x_test),
+                seconds=time.perf_counter() - start)
 
 
 def one_thread():
@@ -103,9 +98,49 @@ def one_thread():
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def every_version(array, clips):
-    """(all clips, versions, ...) -> (clips x versions, ...): the chosen clips, each with its copies."""
-    return np.asarray(array[clips]).reshape(-1, *array.shape[2:])
+TRACED = {}         # {what it was built and compiled for: (network, initial values)} of this process
+
+
+def new_network(kind, input_shape, steps, seed, settings):
+    """A compiled network with weights drawn from `seed`, trained for `steps` steps in one call.
+
+    TensorFlow takes as long to trace a network as to train it for some epochs. So it is traced once in a process,
+    and the next fit of the same kind and shape gets the same object with every variable set as if it were new.
+    """
+    built_for = (kind, input_shape, steps, settings.CLASSES, settings.WEIGHT_DECAY, settings.EMA)
+    if built_for not in TRACED:
+        keras.utils.clear_session()             # layer names are counted from the start again
+        network = model.BUILDERS[kind](input_shape, len(settings.CLASSES))
+        network.compile(
+            keras.optimizers.AdamW(weight_decay=settings.WEIGHT_DECAY,
+                                   use_ema=settings.EMA > 0, ema_momentum=settings.EMA or None),
+            loss="categorical_crossentropy", metrics=["accuracy"],
+            jit_compile=False,                  # XLA was slower on the CPU for every net tried: EXPERIMENTS.md
+            steps_per_execution=steps)          # a whole epoch in one call
+        network.optimizer.build(network.trainable_variables)
+        TRACED[built_for] = network, [np.array(variable.numpy()) for variable in network.variables]
+    network, initial_values = TRACED[built_for]
+    initialise(network, initial_values, seed)
+    for variable in network.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    network.optimizer.learning_rate = settings.LEARNING_RATE[kind]
+    return network
+
+
+def initialise(network, initial_values, seed):
+    """Draw every random variable of a network from a seed of its own; give the others their initial values.
+
+    Keras would draw them from Python's one generator, which other threads of a worker use as well.
+    """
+    for number, (variable, value) in enumerate(zip(network.variables, initial_values)):
+        own_seed = seeds.seed_for(seed, "variable", number)
+        if variable.name == "kernel":
+            value = keras.initializers.GlorotUniform(seed=own_seed)(variable.shape)
+        elif variable.name == "recurrent_kernel":
+            value = keras.initializers.Orthogonal(seed=own_seed)(variable.shape)
+        elif variable.name == "seed_generator_state":       # of a dropout layer
+            value = np.array([own_seed, 0])
+        variable.assign(value)
 
 
 def original(x, lengths, clips, mean, std):
@@ -124,24 +159,32 @@ def probabilities(network, x):
 
 
 # -- batches ---------------------------------------------------------------------------------------
-def batches(x, labels, batch_size, seed, settings):
+def batches(x, lengths, rows, labels, mean, std, batch_size, seed, settings):
     """tf.data.Dataset of one epoch: (batch, ...) inputs and (batch, classes) targets, new draws every epoch.
 
-    The data lie in memory once; a batch is gathered, masked and mixed in one compiled step.
+    x (any, frames, n) with lengths (any,), or (any, n) without, stays where it is, say on disk; a batch of its
+    `rows` is read when its turn comes, then normalised, masked and mixed in one compiled step.
+    labels : int, of each of the rows
     """
-    inputs, targets = tf.constant(x), tf.constant(smooth(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES)))
-    frames = int(settings.TIME_MASK_SECONDS * settings.SAMPLE_RATE / settings.HOP_LENGTH)
-    bands = int(settings.BAND_MASK_SHARE * x.shape[-1])
+    targets = tf.constant(smooth(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES)))
+    mean, std = tf.constant(mean, tf.float32), tf.constant(std, tf.float32)
+    row_lengths = None if lengths is None else tf.constant(lengths[rows], tf.int64)
+    widest = dict(frames=int(settings.TIME_MASK_SECONDS * settings.SAMPLE_RATE / settings.HOP_LENGTH),
+                  bands=int(settings.BAND_MASK_SHARE * x.shape[-1]))
 
     def make(indices, draw):
-        seeds = tf.random.split([draw, 0], 3)
-        batch, target = tf.gather(inputs, indices), tf.gather(targets, indices)
-        if x.ndim == 3:
-            batch = batch * band_mask(batch_size, x.shape[1], frames, seeds[0])[:, :, None]
-            batch = batch * band_mask(batch_size, x.shape[2], bands, seeds[1])[:, None, :]
-        return mixup(batch, target, settings.MIXUP_ALPHA, seeds[2])
+        own_seeds, masks = tf.random.split([draw, 0], 3), []
+        batch = tf.numpy_function(lambda chosen: np.asarray(x[rows[chosen]]), [indices], tf.float32)
+        batch = tf.ensure_shape(batch, (batch_size, *x.shape[1:]))
+        if row_lengths is not None:
+            real = tf.sequence_mask(tf.gather(row_lengths, indices), x.shape[1], tf.float32)
+            real *= band_mask(batch_size, x.shape[1], widest["frames"], own_seeds[0])
+            bands = band_mask(batch_size, x.shape[2], widest["bands"], own_seeds[1])
+            masks = [real[:, :, None], bands[:, None, :]]               # (batch, frames, 1), (batch, 1, n)
+        share = mixup_shares(batch_size, settings.MIXUP_ALPHA, own_seeds[2])
+        return normalised_masked_mixed(batch, mean, std, masks, share), mixed(tf.gather(targets, indices), share)
 
-    order = tf.data.Dataset.range(len(x)).shuffle(len(x), seed=seed, reshuffle_each_iteration=True)
+    order = tf.data.Dataset.range(len(rows)).shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
     options = tf.data.Options()
     options.deterministic = True
@@ -150,20 +193,31 @@ def batches(x, labels, batch_size, seed, settings):
             .map(make).prefetch(1).with_options(options))
 
 
-def mixup(x, targets, alpha, seed):
-    """Mix each clip of the batch with its neighbour, its share drawn from Beta(alpha, alpha).
+@tf.function(jit_compile=True)      # one pass over the batch in place of ten
+def normalised_masked_mixed(batch, mean, std, masks, share):
+    batch = (batch - mean) / std
+    for mask in masks:
+        batch = batch * mask
+    return mixed(batch, share)
 
-    Zhang et al., "mixup: beyond empirical risk minimization", 2018. Rows are in random order, so a
-    neighbour is a random partner. x (batch, ...), targets (batch, classes); alpha 0 changes nothing.
+
+def mixed(x, share):
+    """Each row mixed with its neighbour: x (batch, ...), share (batch,) of itself, the rest of the row before.
+
+    Zhang et al., "mixup: beyond empirical risk minimization", 2018. Rows are in random order, so a neighbour is a
+    random partner.
     """
+    share = tf.reshape(share, [-1] + [1] * (len(x.shape) - 1))
+    return share * x + (1 - share) * tf.roll(x, 1, axis=0)
+
+
+def mixup_shares(batch_size, alpha, seed):
+    """(batch,) draws of Beta(alpha, alpha), or 1 minus it: the row itself outweighs. Alpha 0: all 1, no mixing."""
     if alpha == 0:
-        return x, targets
-    gamma = tf.random.stateless_gamma((2, x.shape[0]), seed, alpha)
-    share = tf.math.divide_no_nan(gamma[0], gamma[0] + gamma[1])                # Beta(alpha, alpha), (batch,)
-    share = tf.maximum(share, 1 - share)                                        # the clip itself outweighs
-    wide = tf.reshape(share, [-1] + [1] * (len(x.shape) - 1))
-    mixed = wide * x + (1 - wide) * tf.roll(x, 1, axis=0)
-    return mixed, share[:, None] * targets + (1 - share[:, None]) * tf.roll(targets, 1, axis=0)
+        return tf.ones(batch_size)
+    gamma = tf.random.stateless_gamma((2, batch_size), seed, alpha)
+    share = tf.math.divide_no_nan(gamma[0], gamma[0] + gamma[1])                # Beta(alpha, alpha)
+    return tf.maximum(share, 1 - share)
 
 
 def band_mask(batch_size, size, widest, seed):
@@ -179,16 +233,24 @@ def band_mask(batch_size, size, widest, seed):
 
 
 # -- during training -------------------------------------------------------------------------------
-def callbacks(history, settings):
+def callbacks(kind, history, settings):
     """What happens after each epoch. Only validation clips are looked at."""
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.EMA > 0 else []
     return averaged + [       # first: the averaged weights are what the others see, keep and restore
         history,
         keras.callbacks.EarlyStopping("val_choice", mode="max", patience=settings.EARLY_STOPPING_PATIENCE,
                                       restore_best_weights=True),
-        keras.callbacks.ReduceLROnPlateau("val_loss", mode="min", factor=settings.PLATEAU_FACTOR,
-                                          patience=settings.PLATEAU_PATIENCE, min_lr=settings.MINIMUM_LEARNING_RATE),
+        schedule(settings.LEARNING_RATE[kind], settings.EPOCHS[kind], settings),
     ]
+
+
+def schedule(start, epochs, settings):
+    """Callback that lowers the learning rate from `start`."""
+    if settings.SCHEDULE == "cosine":
+        return keras.callbacks.LearningRateScheduler(
+            lambda epoch, _: start * (1 + math.cos(math.pi * epoch / epochs)) / 2)
+    return keras.callbacks.ReduceLROnPlateau("val_loss", mode="min", factor=settings.PLATEAU_FACTOR,
+                                             patience=settings.PLATEAU_PATIENCE, min_lr=settings.MINIMUM_LEARNING_RATE)
 
 
 class History(keras.callbacks.Callback):

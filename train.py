@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import config
+import engines
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
@@ -37,6 +38,10 @@ def parse(arguments=None):
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="only these, counted from 0 (default: all)")
     parser.add_argument("--jobs", type=int, metavar="N",
                         help="fits side by side, one thread each (default: one per core; 1 with a GPU)")
+    parser.add_argument("--backend", choices=engines.NAMES, default="loky", help="where features are extracted and "
+                        "fits run: processes of this machine (loky, the default), a dask cluster, or ray")
+    parser.add_argument("--scheduler", metavar="HOST:PORT", help="the running dask scheduler, or ray head "
+                        "(without it ray starts on this machine)")
     parser.add_argument("--quick", action="store_true", help="fold 0 only, 3 epochs: does my change run?")
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
@@ -48,6 +53,9 @@ def parse(arguments=None):
         parser.error(f"argument --folds: {args.folds} are not all within 0..{folds - 1}")
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"argument --jobs: {args.jobs} is not at least 1")
+    if (args.backend, bool(args.scheduler)) in {("dask", False), ("loky", True)}:
+        parser.error("--backend dask needs --scheduler HOST:PORT" if args.backend == "dask" else
+                     "argument --scheduler: only for --backend dask or ray")
     args.run = args.run or ("demo" if args.demo else "quick" if args.quick else config.RUN)
     if Path(args.run).name != args.run or args.run.startswith("."):
         parser.error(f"argument --run: {args.run!r} is not a plain folder name")
@@ -96,7 +104,6 @@ class Task:
     settings: SimpleNamespace
     clips: pd.DataFrame         # file, actor, label
     parts: dict                 # {"train", "validation", "test"}: clip indices
-    features_folder: str
     protocol: str
     driver: int                 # process id
 
@@ -111,33 +118,33 @@ def main(args):
     try:
         # -- data --------------------------------------------------------------------------------------
         settings = settings_of(args)
-        jobs = args.jobs or (1 if Path("/dev/nvidia0").exists() else joblib.cpu_count())
-        clips = find_data(args, settings, jobs)
+        clips = find_data(args, settings)
 
-        # -- features ----------------------------------------------------------------------------------
-        corpus = data.build_features(clips, settings, jobs)
-        clips["trimmed_seconds"] = corpus.trimmed_seconds
-        print(f"features: {', '.join(f'{name} {array.shape[2:]}' for name, array in corpus.sequences.items())} "
-              f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
+        with engines.engine(args.backend, args.scheduler, args.jobs or one_on_a_gpu()) as jobs:
+            # -- features ------------------------------------------------------------------------------
+            corpus = data.build_features(clips, settings, jobs)
+            clips["trimmed_seconds"] = corpus.trimmed_seconds
+            print(f"features: {', '.join(f'{name} {array.shape[2:]}' for name, array in corpus.sequences.items())} "
+                  f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
 
-        # -- split and plan ----------------------------------------------------------------------------
-        protocol = splits.protocol_name(settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE)
-        tasks = plan(clips, corpus, settings, protocol)
-        write_facts(run, args, clips, tasks, settings, protocol)
-        chosen = [task for task in tasks if task.feature in args.features and task.model in args.models
-                  and task.fold in args.folds]
-        waiting = unfinished(run, chosen, args.overwrite)
-        parts = chosen[0].parts
-        print(f"protocol: {protocol}\n"
-              f"fold {chosen[0].fold}: {len(parts['train'])} clips train (x {settings.COPIES + 1} versions), "
-              f"{len(parts['validation'])} validate, {len(parts['test'])} test; "
-              f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
-              f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
-              f"{len(waiting)} to do, {min(jobs, max(len(waiting), 1))} side by side")
+            # -- split and plan ------------------------------------------------------------------------
+            protocol = splits.protocol_name(settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE)
+            tasks = plan(clips, corpus, settings, protocol)
+            write_facts(run, args, clips, tasks, settings, protocol)
+            chosen = [task for task in tasks if task.feature in args.features and task.model in args.models
+                      and task.fold in args.folds]
+            waiting = unfinished(run, chosen, args.overwrite)
+            parts = chosen[0].parts
+            print(f"protocol: {protocol}\n"
+                  f"fold {chosen[0].fold}: {len(parts['train'])} clips train (x {settings.COPIES + 1} versions), "
+                  f"{len(parts['validation'])} validate, {len(parts['test'])} test; "
+                  f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
+                  f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
+                  f"{len(waiting)} to do, {min(jobs, max(len(waiting), 1))} side by side")
 
-        # -- fits --------------------------------------------------------------------------------------
-        run_all(run, waiting, jobs, done=len(chosen) - len(waiting))
-    except (data.DataError, OSError) as problem:        # OSError: a full disk, a folder that may not be written
+            # -- fits ----------------------------------------------------------------------------------
+            run_all(run, waiting, corpus, jobs, done=len(chosen) - len(waiting))
+    except (data.DataError, engines.EngineError, OSError) as problem:   # OSError: a full disk, a read-only folder
         print(f"train.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -167,8 +174,10 @@ def checked(settings):
 
     raises : DataError
     """
-    for name, known in (("FEATURES", features.NAMES), ("MODELS", tuple(settings.EPOCHS))):
-        unknown = [value for value in getattr(settings, name) if value not in known]
+    for name, known in (("FEATURES", features.NAMES), ("MODELS", tuple(settings.EPOCHS)),
+                        ("SCHEDULE", ("cosine", "plateau"))):
+        given = getattr(settings, name)
+        unknown = [value for value in ([given] if isinstance(given, str) else given) if value not in known]
         if unknown:
             raise data.DataError(f"config.py: {name} has {unknown[0]!r}, which is not one of {', '.join(known)}")
     for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("COPIES", 0, 100), ("EMA", 0, 0.9999),
@@ -178,7 +187,12 @@ def checked(settings):
     return settings
 
 
-def find_data(args, settings, jobs):
+def one_on_a_gpu():
+    """1 where there is a GPU, which runs one fit at a time; else None."""
+    return 1 if Path("/dev/nvidia0").exists() else None
+
+
+def find_data(args, settings):
     """The table of clips, with the data report printed."""
     if args.demo:
         print(DEMO_WARNING)
@@ -187,7 +201,7 @@ def find_data(args, settings, jobs):
     else:
         folder = data.data_folder(args.data_dir)
     clips, left_out = data.find_clips(folder)
-    clips = data.survey(clips, settings.CACHE_DIR, jobs)
+    clips = data.survey(clips, settings.CACHE_DIR, args.jobs or -1)
     print(data.report(clips, left_out, "demo corpus" if args.demo else "RAVDESS"))
     if len(clips) != data.COMPLETE and not args.demo:
         print(f"warning: RAVDESS speech is {data.COMPLETE} clips; results on {len(clips)} do not compare")
@@ -214,7 +228,7 @@ def plan(clips, corpus, settings, protocol):
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
                     settings_hash=results.digest([science, code, corpus.key, feature, model, fold]), settings=settings,
-                    clips=clips[["file", "actor", "label"]], parts=parts, features_folder=corpus.folder,
+                    clips=clips[["file", "actor", "label"]], parts=parts,
                     protocol=protocol, driver=os.getpid()))
     return tasks
 
@@ -268,12 +282,15 @@ def unfinished(run, tasks, overwrite):
 
 
 # -- fits ------------------------------------------------------------------------------------------
-def run_all(run, tasks, jobs, done):
-    """Do the tasks, `jobs` at a time; each is written when it is finished. Workers write nothing."""
+def run_all(run, tasks, corpus, jobs, done):
+    """Do the tasks, `jobs` at a time; each is written when it is finished. Workers write nothing.
+
+    On this machine the arrays are memory-mapped by every worker; elsewhere they are sent there.
+    """
     began, total = time.time(), done + len(tasks)
     parallel = joblib.Parallel(min(jobs, max(len(tasks), 1)), return_as="generator_unordered", batch_size=1,
                                pre_dispatch="n_jobs")
-    finished = parallel(joblib.delayed(do)(task) for task in tasks)
+    finished = parallel(joblib.delayed(do)(task, *inputs(task, corpus)) for task in tasks)
     with tqdm(total=total, initial=done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
         for number, (task, metrics, files) in enumerate(finished, start=1):
             results.write_fit(run / "fits" / task_key(task), files)
@@ -287,15 +304,20 @@ def run_all(run, tasks, jobs, done):
             sys.stdout.flush()
 
 
-def do(task):
+def inputs(task, corpus):
+    """What the network of a task is fed: x (clips, versions, ...) and lengths (clips, versions) or None."""
+    if task.model == "mlp":
+        return corpus.functionals[task.feature], None
+    return corpus.sequences[task.feature], corpus.lengths
+
+
+def do(task, x, lengths):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
     data.leave_interrupts_to(task.driver)
     import fit as fitting  # here, since it brings TensorFlow
-    corpus, settings = data.open_features(task.features_folder), task.settings
+    settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
-    sequences = task.model != "mlp"
-    x = corpus.sequences[task.feature] if sequences else corpus.functionals[task.feature]
-    outcome = fitting.fit(task.model, x, corpus.lengths if sequences else None, labels, task.parts, task.seed, settings)
+    outcome = fitting.fit(task.model, x, lengths, labels, task.parts, task.seed, settings)
 
     def predictions(part):
         members = task.clips.iloc[task.parts[part]]
@@ -311,7 +333,7 @@ def do(task):
         best_epoch=outcome["best_epoch"], epochs=len(outcome["history"]["epoch"]), fit_seconds=outcome["seconds"],
         parameters=outcome["parameters"], seed=task.seed, settings_hash=task.settings_hash)
     preprocessing = dict(
-        labels=settings.CLASSES, feature=task.feature, input="sequences" if sequences else "functionals",
+        labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
         frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
         loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS, versions=fitting.VERSIONS)
     return task, metrics, {
@@ -320,7 +342,7 @@ def do(task):
         "predictions.csv": test.to_csv(index=False),
         "validation_predictions.csv": validation.to_csv(index=False),
         "preprocessing.json": results.as_json(preprocessing),
-        "model.keras": fitting.model_bytes(outcome["network"]),
+        "model.keras": outcome["model"],
     }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commands import run
 
 import config
 import demo_corpus
@@ -36,3 +37,12 @@ def ravdess():
     if not os.environ.get("RAVDESS_DIR"):
         pytest.skip("RAVDESS_DIR is not set")
     return Path(os.environ["RAVDESS_DIR"])
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """Folder where `train.py --demo` has run to its end, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done

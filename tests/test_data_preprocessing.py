@@ -614,6 +614,15 @@ def test_normalised_real_frames_have_zero_mean_and_unit_variance(ragged):
     assert normal.dtype == np.float32
 
 
+def test_normaliser_of_some_rows_is_that_of_these_rows_read_in_pieces(ragged, monkeypatch):
+    x, lengths = ragged
+    rows = np.array([7, 2, 9, 4])
+    whole = dp.normaliser(x[rows], lengths[rows])
+    monkeypatch.setattr(dp, "ROWS_AT_ONCE", 3)
+    for one, two in zip(whole, dp.normaliser(x, lengths, rows), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
 def test_padding_is_exactly_0_and_never_counts(ragged):
     x, lengths = ragged
     padding = np.arange(12) >= lengths[:, None]

@@ -1,9 +1,15 @@
 """One fit: batches, honesty, and the same digits again."""
+import io
+import random
+import threading
+import zipfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import fit
+from data_preprocessing import normalise
 
 CLASSES = 8
 CLIPS, VERSIONS, FRAMES, N = 96, 2, 24, 6
@@ -29,12 +35,14 @@ def corpus():
 
 
 def weights(outcome):
-    return np.concatenate([weight.ravel() for weight in outcome["network"].get_weights()])
+    """The bytes of all weights, and of the optimizer's state, as saved."""
+    with zipfile.ZipFile(io.BytesIO(outcome["model"])) as archive:
+        return archive.read("model.weights.h5")
 
 
 def same_training(one, other):
     columns = [name for name in one["history"] if name != "seconds"]
-    return (np.array_equal(weights(one), weights(other))
+    return (weights(one) == weights(other)
             and all(one["history"][name] == other["history"][name] for name in columns)
             and np.array_equal(one["validation"], other["validation"]))
 
@@ -96,23 +104,98 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
     labels = labels.copy()
     labels[parts["validation"]] = np.random.default_rng(0).integers(0, CLASSES, len(parts["validation"]))
     outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
-        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
+        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, SCHEDULE="plateau",
+        PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
     epochs = outcome["history"]["epoch"]
     assert len(epochs) < 60 and len(epochs) == outcome["best_epoch"] + 6
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[-1] < rates[0] and set(np.round(rates[:-1] / rates[1:], 3)) <= {1.0, 2.0}
 
 
+def test_cosine_falls_from_the_learning_rate_to_almost_nothing(corpus, settings):
+    x, lengths, labels, parts = corpus
+    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
+        EPOCHS={"mlp": 8}, BATCH_SIZE={"mlp": 16}, LEARNING_RATE={"mlp": 0.01}, SCHEDULE="cosine"))
+    rates = np.array(outcome["history"]["learning_rate"])
+    assert rates[0] == pytest.approx(0.01) and rates[4] == pytest.approx(0.005) and rates[-1] < 0.001
+    assert (np.diff(rates) < 0).all()
+
+
+# -- the same digits again ---------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["cnn1d", "bilstm", "mlp"])
+def test_a_network_used_again_is_as_good_as_new(kind, corpus, small, monkeypatch):
+    x, lengths, labels, parts = corpus
+    if kind == "mlp":
+        x, lengths = x.mean(axis=2), None
+    monkeypatch.setattr(fit, "TRACED", {})
+    new = fit.fit(kind, x, lengths, labels, parts, 7, small)
+    fit.fit(kind, x, lengths, labels, parts, 8, small)
+    used_again = fit.fit(kind, x, lengths, labels, parts, 7, small)
+    assert len(fit.TRACED) == 1
+    assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
+
+
+def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, small, settings, monkeypatch):
+    x, lengths, labels, parts = corpus
+    monkeypatch.setattr(fit, "TRACED", {})
+    fit.fit("mlp", x.mean(axis=2), None, labels, parts, 7, small)
+    fit.fit("mlp", x.mean(axis=2)[..., :4], None, labels, parts, 7, small)
+    fit.fit("mlp", x.mean(axis=2), None, labels, parts, 7, settings(
+        EPOCHS=small.EPOCHS, BATCH_SIZE=small.BATCH_SIZE, WEIGHT_DECAY=0.5))
+    assert len(fit.TRACED) == 3
+
+
+def test_other_threads_may_draw_random_numbers(corpus, small):
+    """A worker of a cluster has threads of its own, which use Python's generator."""
+    x, lengths, labels, parts = corpus
+    quiet = fit.fit("cnn1d", x, lengths, labels, parts, 7, small)
+    done = threading.Event()
+
+    def draw():
+        while not done.wait(0.001):
+            random.random()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        fit.TRACED.clear()
+        disturbed = fit.fit("cnn1d", x, lengths, labels, parts, 7, small)
+    finally:
+        done.set()
+        thread.join()
+    assert same_training(quiet, disturbed)
+
+
+def test_initial_weights_are_drawn_as_usual(small):
+    """Glorot's uniform limit, orthogonal recurrence, unit forget bias; no two layers alike; dropout seeded."""
+    network = fit.new_network("hybrid", (FRAMES, N), 4, 5, small)
+    values = {variable.path: variable.numpy() for variable in network.variables}
+    kernels = [value for path, value in values.items() if path.endswith("/kernel")]
+    for kernel in kernels:
+        receptive = np.prod(kernel.shape[:-2], initial=1)
+        limit = np.sqrt(6 / (receptive * (kernel.shape[-2] + kernel.shape[-1])))
+        assert 0.9 * limit < np.abs(kernel).max() <= limit
+    recurrent = [value for path, value in values.items() if path.endswith("recurrent_kernel")]
+    assert len(recurrent) == 2 and not np.allclose(*recurrent)
+    for kernel in recurrent:
+        assert np.allclose(kernel @ kernel.T, np.eye(len(kernel)), atol=1e-5)
+    states = [tuple(value) for path, value in values.items() if "seed_generator" in path]
+    assert len(states) == len(set(states)) >= 4 and all(state[1] == 0 for state in states)
+    units = len(recurrent[0])
+    bias = next(value for path, value in values.items() if "lstm" in path and path.endswith("bias"))
+    assert np.array_equal(bias, np.repeat([0, 1, 0, 0], units))
+
+
 # -- batches ---------------------------------------------------------------------------------------
-def rows(dataset):
+def rows_of(dataset):
     return [(x.numpy(), y.numpy()) for x, y in dataset]
 
 
 def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
     plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, BAND_MASK_SHARE=0, LABEL_SMOOTHING=0)
     x = np.arange(32, dtype=np.float32)[:, None]
-    dataset = fit.batches(x, np.arange(32) % CLASSES, 8, 5, plain)
-    first, second = rows(dataset), rows(dataset)
+    dataset = fit.batches(x, None, np.arange(32), np.arange(32) % CLASSES, 0, 1, 8, 5, plain)
+    first, second = rows_of(dataset), rows_of(dataset)
     seen = np.concatenate([batch for batch, _ in first]).ravel()
     assert sorted(seen) == list(range(32)) and list(seen) != list(range(32))
     assert not np.array_equal(seen, np.concatenate([batch for batch, _ in second]).ravel())
@@ -122,34 +205,58 @@ def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
 
 def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch(settings):
     x = np.random.default_rng(0).standard_normal((32, 20, 6)).astype(np.float32)
-    make = lambda seed: fit.batches(x, np.arange(32) % CLASSES, 8, seed, settings())      # noqa: E731
+    make = lambda seed: fit.batches(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES, 0, 1, 8,   # noqa: E731
+                                    seed, settings())
     dataset = make(5)
-    first, second, again, other = rows(dataset), rows(dataset), rows(make(5)), rows(make(6))
+    first, second, again, other = rows_of(dataset), rows_of(dataset), rows_of(make(5)), rows_of(make(6))
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, again))
     assert not np.array_equal(first[0][0], second[0][0]) and not np.array_equal(first[0][0], other[0][0])
 
 
+def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
+    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, BAND_MASK_SHARE=0, LABEL_SMOOTHING=0)
+    rng = np.random.default_rng(0)
+    x, lengths = rng.standard_normal((40, 20, 6)).astype(np.float32), rng.integers(5, 21, 40)
+    mean, std = rng.standard_normal(6).astype(np.float32), rng.uniform(1, 2, 6).astype(np.float32)
+    rows = np.arange(39, 7, -2)                                             # some, in an order of their own
+    seen = np.concatenate([batch for batch, _ in rows_of(fit.batches(
+        x, lengths, rows, np.arange(16) % CLASSES, mean, std, 8, 5, plain))])
+    expected = normalise(x[rows], mean, std, lengths[rows])
+    assert sorted(map(np.sum, seen)) == pytest.approx(sorted(map(np.sum, expected)), abs=1e-3)
+    order = [np.abs(expected - clip).max(axis=(1, 2)).argmin() for clip in seen]
+    assert sorted(order) == list(range(16)) and np.allclose(seen, expected[order], atol=1e-6)
+    assert np.array_equal(seen == 0, expected[order] == 0)
+
+
 def test_mixup_mixes_clips_and_targets_by_the_same_share():
-    x, targets = tf.eye(8) * 2.0, tf.eye(8)
-    mixed, mixed_targets = (t.numpy() for t in fit.mixup(x, targets, 0.4, [1, 2]))
-    assert np.allclose(mixed, 2 * mixed_targets) and np.allclose(mixed_targets.sum(axis=1), 1)
-    shares = mixed_targets[np.arange(8), np.arange(8)]
+    share = fit.mixup_shares(8, 0.4, [1, 2])
+    clips, targets = fit.mixed(tf.eye(8) * 2.0, share).numpy(), fit.mixed(tf.eye(8), share).numpy()
+    assert np.allclose(clips, 2 * targets) and np.allclose(targets.sum(axis=1), 1)
+    shares = targets[np.arange(8), np.arange(8)]
     assert (shares >= 0.5).all() and len(set(shares)) > 4                   # one draw a clip, itself outweighing
-    assert np.allclose(mixed_targets[np.arange(8), np.arange(8) - 1], 1 - shares)
+    assert np.allclose(targets[np.arange(8), np.arange(8) - 1], 1 - shares)
+
+
+def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
+    """Clips that are their targets, twice as large: so they must come out, whatever was drawn."""
+    x = 2 * np.eye(8, dtype=np.float32)[np.arange(64) % 8]
+    dataset = fit.batches(x, None, np.arange(64), np.arange(64) % 8, 0, 1, 16, 5, settings(LABEL_SMOOTHING=0))
+    seen = rows_of(dataset)
+    assert all(np.allclose(batch, 2 * target, atol=1e-6) for batch, target in seen)
+    assert any(0.05 < target.max(axis=1).min() < 0.95 for _, target in seen)
 
 
 def test_mixup_shares_are_beta_distributed():
-    alpha, n = 0.4, 20_000
-    _, mixed = fit.mixup(tf.zeros((n, 1)), tf.one_hot(tf.range(n) % 2, 2), alpha, [3, 4])
-    share = mixed.numpy().max(axis=1)                                       # neighbours differ in class
+    alpha = 0.4
+    share = fit.mixup_shares(20_000, alpha, [3, 4]).numpy()
     # E[share (1 - share)] of Beta(a, a) is a / (2 (2a + 1)); the folding to the larger half keeps it.
     expected = alpha / (2 * (2 * alpha + 1))
     assert (share * (1 - share)).mean() == pytest.approx(expected, rel=0.03)        # about 4 standard errors
 
 
 def test_no_mixup_changes_nothing():
-    x, targets = tf.random.stateless_normal((4, 3), [1, 2]), tf.eye(4)
-    assert fit.mixup(x, targets, 0, [1, 2]) == (x, targets)
+    x = tf.random.stateless_normal((4, 3), [1, 2])
+    assert np.array_equal(fit.mixed(x, fit.mixup_shares(4, 0, [1, 2])), x)
 
 
 def test_mask_is_one_run_of_zeros_up_to_the_widest():

@@ -1,52 +1,18 @@
 """The real commands, end to end: train, stop, go on, draw. On the synthesised corpus; on RAVDESS where it is."""
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import ROOT, SHORT, command, digits, run
 from sklearn.metrics import accuracy_score, f1_score
 
 import config
 import results
-
-ROOT = Path(__file__).parents[1]
-SHORT = ["--demo", "--models", "mlp"]               # two fits
-UNNOISY = {name: value for name, value in os.environ.items() if name != "RAVDESS_DIR"}
-
-
-def command(script, *arguments, cwd):
-    return [sys.executable, str(ROOT / script), *map(str, arguments)], dict(cwd=cwd, env=UNNOISY, text=True)
-
-
-def run(script, *arguments, cwd, timeout=500):
-    words, how = command(script, *arguments, cwd=cwd)
-    return subprocess.run(words, capture_output=True, timeout=timeout, **how)
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """Folder where `train.py --demo` has run to its end, and what it printed."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder, done
-
-
-def digits(folder):
-    """Everything a run reports but its times: {fit: (predictions, scores)}."""
-    found = {}
-    for fit in sorted((folder / "results/demo/fits").iterdir()):
-        metrics = json.loads((fit / "metrics.json").read_text())
-        metrics.pop("fit_seconds")
-        history = pd.read_csv(fit / "history.csv").drop(columns="seconds").to_csv()
-        found[fit.name] = ((fit / "predictions.csv").read_text(), history, metrics)
-    return found
 
 
 # -- the whole path --------------------------------------------------------------------------------
@@ -210,7 +176,7 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     import train
     args = train.parse([*SHORT, "--folds", "0"])
     run_folder, tasks = tmp_path / "run", [
-        train.Task("mfcc", "mlp", fold, 1, f"hash{fold}", None, None, None, "", "", 0) for fold in (0, 1, 2)]
+        train.Task("mfcc", "mlp", fold, 1, f"hash{fold}", None, None, None, "", 0) for fold in (0, 1, 2)]
     for task, kept in zip(tasks, ("hash0", "other")):
         results.write_fit(run_folder / "fits" / train.task_key(task),
                           {"metrics.json": json.dumps({"settings_hash": kept})})
@@ -234,6 +200,7 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name, value, words", [
     ("FEATURES", ("mfcc", "chroma"), "'chroma', which is not one of mfcc, mel, gauss"),
     ("MODELS", ("cnn2d",), "'cnn2d', which is not one of cnn1d"),
+    ("SCHEDULE", "linear", "SCHEDULE has 'linear', which is not one of cosine, plateau"),
     ("FOLDS", 1, "FOLDS = 1 is not within 2"),
     ("EMA", 1.5, "EMA = 1.5 is not within"),
 ])

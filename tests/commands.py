@@ -1,0 +1,32 @@
+"""The real commands, run as a user runs them, and what a run reports."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+SHORT = ["--demo", "--models", "mlp"]               # two fits
+UNNOISY = {name: value for name, value in os.environ.items() if name != "RAVDESS_DIR"}
+
+
+def command(script, *arguments, cwd):
+    return [sys.executable, str(ROOT / script), *map(str, arguments)], dict(cwd=cwd, env=UNNOISY, text=True)
+
+
+def run(script, *arguments, cwd, timeout=500):
+    words, how = command(script, *arguments, cwd=cwd)
+    return subprocess.run(words, capture_output=True, timeout=timeout, **how)
+
+
+def digits(folder):
+    """Everything a run reports but its times: {fit: (predictions, scores)}."""
+    found = {}
+    for fit in sorted((folder / "results/demo/fits").iterdir()):
+        metrics = json.loads((fit / "metrics.json").read_text())
+        metrics.pop("fit_seconds")
+        history = pd.read_csv(fit / "history.csv").drop(columns="seconds").to_csv()
+        found[fit.name] = ((fit / "predictions.csv").read_text(), history, metrics)
+    return found

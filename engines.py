@@ -7,6 +7,8 @@ data set: it is sent the project's modules, and each task brings its sound or it
 process that asked, which alone writes.
 """
 import contextlib
+import math
+import socket
 from pathlib import Path
 
 import joblib
@@ -47,6 +49,16 @@ def loky(scheduler):
     yield "loky", (TerminatedWorkerError,)
 
 
+def stay():
+    """Called in a worker: it is not to be replaced for having grown.
+
+    Where psutil is installed, loky ends a worker that has grown by 300 MB since its first task. TensorFlow does, once,
+    and a new worker would load it and trace every network again.
+    """
+    from joblib.externals.loky import process_executor
+    process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
+
+
 @contextlib.contextmanager
 def dask(scheduler):
     """Workers of a running dask cluster. A task whose worker dies is given to another one."""
@@ -79,9 +91,12 @@ def ray(scheduler):
 
     outside = [f"/{path.name}" for path in HERE.iterdir() if path.suffix != ".py"]
     try:
+        if scheduler:                       # asked first: ray itself tries for ten minutes
+            host, port = scheduler.rsplit(":", 1)
+            socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS).close()
         ray_package.init(scheduler, logging_level="ERROR", log_to_driver=False, include_dashboard=False if
                          scheduler is None else None, runtime_env=dict(working_dir=str(HERE), excludes=outside))
-    except (ConnectionError, ValueError, RuntimeError) as problem:
+    except (OSError, ValueError, RuntimeError) as problem:
         raise EngineError(f"no ray cluster answers at {scheduler}; start it with `ray start --head`, or leave "
                           "--scheduler out and ray runs on this machine") from problem
     joblib.register_parallel_backend("ray", Backend)

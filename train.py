@@ -314,6 +314,7 @@ def inputs(task, corpus):
 def do(task, x, lengths):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
     data.leave_interrupts_to(task.driver)
+    engines.stay()
     import fit as fitting  # here, since it brings TensorFlow
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)

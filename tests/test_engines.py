@@ -8,8 +8,11 @@ import subprocess
 import sys
 import time
 
+import joblib
+import numpy as np
 import pytest
 from commands import SHORT, UNNOISY, command, digits, run
+from joblib.externals.loky import get_reusable_executor
 
 import engines
 
@@ -68,16 +71,36 @@ def test_a_killed_loky_worker_is_one_clear_line_and_costs_only_unfinished_fits(d
     both = ["--demo", "--models", "mlp", "cnn1d", "--jobs", 2]
     assert run("train.py", *SHORT, "--jobs", 2, cwd=tmp_path).returncode == 0
     words, how = command("train.py", *both, cwd=tmp_path)
+    how["env"] = {**how["env"], "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
-    while process.poll() is None and not children(process.pid):
-        time.sleep(0.1)
+    facts = ""
+    for line in process.stdout:
+        facts += line
+        if "side by side" in line:                      # the last before the fits
+            break
     time.sleep(2)
     for worker in children(process.pid):
         os.kill(worker, signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 2 and "Traceback" not in err and "2 finished before, 2 to do" in out
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in err and "2 finished before, 2 to do" in facts
     assert re.search(r"a worker ended before its task did.*Finished fits are kept", err)
     assert digits(tmp_path) == mlps(demo)
+
+
+def test_workers_that_grow_are_kept():
+    """As many processes as workers, though every task leaves 400 MB behind; loky would end them."""
+    pytest.importorskip("psutil")
+    with engines.engine("loky", jobs=2) as jobs:
+        pids = joblib.Parallel(jobs, batch_size=1)(joblib.delayed(grow)() for _ in range(8))
+    get_reusable_executor().shutdown(wait=True)
+    assert len(set(pids)) == 2
+
+
+def grow(left_behind=[]):                                                                           # noqa: B006
+    engines.stay()
+    left_behind.append(np.ones(50_000_000))
+    time.sleep(1.1)                                     # loky looks once a second
+    return os.getpid()
 
 
 def mlps(demo):

@@ -7,6 +7,7 @@ data set: it is sent the project's modules, and each task brings its sound or it
 process that asked, which alone writes.
 """
 import contextlib
+import functools
 import math
 import socket
 from pathlib import Path
@@ -75,6 +76,8 @@ def dask(scheduler):
         if set(threads.values()) != {1}:        # TensorFlow's seed and thread count belong to a process
             raise EngineError(f"the dask workers at {scheduler} have {max(threads.values())} threads each, and a fit "
                               "needs a process of its own: start them with --nthreads 1")
+        # Data that tasks share goes to every worker: with one copy, a dying worker could take it along.
+        client.scatter = functools.partial(client.scatter, broadcast=True)
         for module in sorted(HERE.glob("*.py")):
             client.upload_file(str(module), load=False)
         yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError)

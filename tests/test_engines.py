@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -49,9 +50,8 @@ def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
     with dask_cluster(elsewhere) as (address, workers):
         words, how = command("train.py", *SHORT, "--backend", "dask", "--scheduler", address, cwd=study)
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
-        while process.poll() is None and not (study / "results/demo/folds.csv").exists():
+        while process.poll() is None and not all(fits(worker.pid) for worker in workers):
             time.sleep(0.1)
-        time.sleep(3)                                   # both are at work: one fit each, TensorFlow being imported
         workers[0].kill()
         out, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
@@ -78,8 +78,9 @@ def test_a_killed_loky_worker_is_one_clear_line_and_costs_only_unfinished_fits(d
         facts += line
         if "side by side" in line:                      # the last before the fits
             break
-    time.sleep(2)
-    for worker in children(process.pid):
+    while process.poll() is None and len(at_work := fitting(process.pid)) < 2:
+        time.sleep(0.1)
+    for worker in at_work:
         os.kill(worker, signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2 and "Traceback" not in err and "2 finished before, 2 to do" in facts
@@ -108,10 +109,19 @@ def mlps(demo):
     return {name: fit for name, fit in digits(demo[0]).items() if "-mlp-" in name}
 
 
-def children(pid):
-    """Process ids of the loky workers started by `pid`."""
+def fitting(pid):
+    """Process ids of the loky workers started by `pid` that are at work on a fit."""
     found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "popen_loky" in line]
+    workers = [int(line.split()[0]) for line in found.splitlines() if "popen_loky" in line]
+    return [worker for worker in workers if fits(worker)]
+
+
+def fits(pid):
+    """Whether a process has loaded TensorFlow, which only a fit does."""
+    maps = Path(f"/proc/{pid}/maps")
+    if not maps.exists():
+        pytest.skip("needs /proc to see when the fits are under way")
+    return "tensorflow" in maps.read_text()
 
 
 def test_workers_with_more_threads_are_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 A corpus of 1, 4 and 16 times as many clips (augmented copies under new names) is extracted, and a network trained
 on it for one epoch, each in a process of its own. Extraction time and epoch time should grow in proportion; the memory
-that a process needs beyond what it maps from disk should not. Takes about ten minutes on two cores.
+that a process needs beyond what it maps from disk should not. Takes about two minutes on two cores.
 
 Clips come from RAVDESS_DIR, else from the synthesised corpus of --demo.
 """

@@ -1,6 +1,6 @@
 """Ours beside the usual way, measured on this machine: `python benchmarks/run.py` writes benchmarks/RESULTS.md.
 
-Takes about ten minutes on two cores. Clips come from RAVDESS_DIR (24 of them), else from the synthesised corpus of
+Takes about 20 minutes on two cores. Clips come from RAVDESS_DIR (24 of them), else from the synthesised corpus of
 --demo; the arrays for training are random, in the shape of one fold's training part, since time does not depend on
 what is in them. The two ways take turns, `--repeats` times; a figure is the median, with the lowest and highest. Each
 fit has a process of its own.
@@ -111,7 +111,7 @@ def training_flops(network, batch):
 
 def memory():
     """Most memory this process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1024**2
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**3 if sys.platform == "darwin" else 1024**2)
 
 
 def side_by_side(*jobs):
@@ -222,14 +222,16 @@ def table(header, rows):
 
 
 def study_minutes(clip, fits, cores):
-    """Minutes of the whole study, ours and usual, from the measured parts: median of each."""
+    """Minutes of the parts of the study, from medians: {part: (ours, usual)}; a part without a usual way has NaN."""
     middle = {name: [np.median(side) if len(side) else np.nan for side in sides] for name, sides in clip.items()}
     clips, versions = TRAIN + VALIDATION + TEST, 1 + config.COPIES
     load, extract, functional = (middle[name] for name in (
         "load, resample, trim", "MFCC + mel + Gaussian cepstra", "functionals of the three"))
-    copy = middle["augmentation, one copy"]
-    ours = clips * (load[0] + config.COPIES * copy[0] + versions * (extract[0] + functional[0])) / cores
-    usual = 0
+    copy, stft, stretch = (middle[name] for name in (
+        "augmentation, one copy", "floor: one STFT", "floor: one stretch and shift"))
+    extraction = clips * (load[0] + config.COPIES * copy[0] + versions * (extract[0] + functional[0])) / cores
+    floor = clips * (config.COPIES * stretch[0] + versions * stft[0]) / cores
+    extraction_usual = training = training_usual = 0
     for feature in FEATURES:
         alone = middle[{"mfcc": "MFCC alone", "mel": "mel alone", "gauss": "Gaussian cepstra alone"}[feature]][1]
         for kind in KINDS:
@@ -240,10 +242,14 @@ def study_minutes(clip, fits, cores):
                 one = fits[kind, feature if (kind, feature) in fits else "mfcc"][way]
                 seconds = np.median([f["start"] + config.EPOCHS[kind] * f["epoch"] for f in one])
                 if way == "ours":
-                    ours += FOLDS * seconds / cores
+                    training += FOLDS * seconds / cores
                 else:
-                    usual += FOLDS * (seconds + preparation)
-    return ours / 60, usual / 60
+                    training_usual += FOLDS * seconds
+            extraction_usual += FOLDS * preparation
+    return {"extraction: 3 features, copies, functionals": (extraction / 60, extraction_usual / 60),
+            "floor of extraction: STFTs and stretches alone": (floor / 60, np.nan),
+            "fits": (training / 60, training_usual / 60),
+            "the whole study": ((extraction + training) / 60, (extraction_usual + training_usual) / 60)}
 
 
 def main():
@@ -282,7 +288,7 @@ def report(clip, fits, peak, cores, repeats):
     import train
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}"
                          for name in ("tensorflow", "keras", "numpy", "scipy", "librosa", "python-stretch"))
-    ours_total, usual_total = study_minutes(clip, fits, cores)
+    parts = study_minutes(clip, fits, cores)
     steps = {key: np.median([f["epoch"] / f["steps"] for f in found["ours"]]) for key, found in fits.items()}
     rate = {key: np.median([f["flops"] / f["epoch"] / 1e9 for f in found["ours"]]) for key, found in fits.items()}
     return "\n\n".join([
@@ -318,8 +324,9 @@ def report(clip, fits, peak, cores, repeats):
         "## The whole study\n\nExtrapolated from the rows above: 60 fits with the epochs of config.py (the same "
         f"number for both ways), {cores} side by side (ours) or one after another (usual, each with its own loading, "
         "copies and feature); Gaussian cepstra take the epochs of MFCCs, and the MLP of mel those of MFCC.",
-        table(["ours, min", "usual, min", "usual / ours"],
-              [[f"{ours_total:.0f}", f"{usual_total:.0f}", f"{usual_total / ours_total:.1f}"]]),
+        table(["part", "ours, min", "usual, min", "usual / ours"],
+              [[part, f"{ours:.2g}" if ours < 10 else f"{ours:.0f}", *(["", ""] if np.isnan(usual) else
+                [f"{usual:.0f}", f"{usual / ours:.1f}"])] for part, (ours, usual) in parts.items()]),
     ]) + "\n"
 
 

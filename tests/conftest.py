@@ -1,5 +1,6 @@
 """What several test files share: a tiny corpus, settings that cache in a temporary folder, the real data."""
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,9 @@ from commands import run
 
 import config
 import demo_corpus
+
+# A shell starts background jobs with Ctrl-C ignored, and commands inherit that; here they are to listen to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

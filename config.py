@@ -43,12 +43,14 @@ PITCH_SEMITONES = (-2.0, 2.0)
 NOISE_SNR_DB = (30.0, 50.0)   # white noise this far below the clip's power; under about 30 dB it hurts
 
 # -- cross-validation ------------------------------------------------------------------------------
-FOLDS = 5                     # stratified by emotion; each clip is tested in one fold
-VALIDATION_SHARE = 0.1        # of a fold's training recordings, cut out for every choice made in training
+PROTOCOLS = ("stratified", "timnet", "emobox", "luna", "loso", "sentence")      # explained in splits.py
+CV = "stratified"             # one of them; emobox, luna and loso test on speakers that training has not heard
+FOLDS = 5                     # of "stratified"; the others have numbers of their own. Each clip is tested once
+VALIDATION_SHARE = 0.1        # of a fold's training recordings (or speakers), cut out for every choice in training
 SEED = 42                     # of everything random; results differ by a point or two between seeds
 
 # -- training --------------------------------------------------------------------------------------
-MODELS = ("cnn1d", "bilstm", "hybrid", "mlp")
+MODELS = ("cnn1d", "bilstm", "hybrid", "mlp", "svm")     # mlp and svm see functionals, the others frames
 EPOCHS = {"cnn1d": 24, "bilstm": 22, "hybrid": 22, "mlp": 40}  # at most; an epoch sees every clip and copy once
 # Clips per step; larger steps suit the recurrence, which then runs fewer of them.
 BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 128, "mlp": 64}
@@ -59,12 +61,15 @@ MIXUP_ALPHA = 0.2             # Beta(alpha, alpha) mixes pairs of clips; 0: off,
 LABEL_SMOOTHING = 0.1         # share of each target spread over all classes
 TIME_MASK_SECONDS = 0.35      # SpecAugment: a stretch of up to this length is blanked per clip and epoch; 0: off
 BAND_MASK_SHARE = 0.17        # SpecAugment: up to this share of the bands or coefficients is blanked; 0: off
-EARLY_STOPPING_PATIENCE = 30  # epochs without a better validation accuracy; the best weights are kept
+KEEP = "best"                 # "last": the weights at the end of EPOCHS, so no epoch is picked for being lucky on a
+                              # hundred validation clips; "best": those of the best validation accuracy, with
+EARLY_STOPPING_PATIENCE = 30  # epochs without a better one, then training stops
 SCHEDULE = "cosine"           # "cosine": the learning rate falls to zero over EPOCHS, along half a cosine;
                               # "plateau": ReduceLROnPlateau on the validation loss, with the three values below
 PLATEAU_PATIENCE = 5          # epochs without a lower validation loss, then the learning rate is multiplied by
 PLATEAU_FACTOR = 0.5
 MINIMUM_LEARNING_RATE = 1e-5
+SVM_C = 10.0                  # cost of a training clip on the wrong side; lower is smoother
 
 # -- derived: not for editing ----------------------------------------------------------------------
 LOADING_SETTINGS = dict(sr=SAMPLE_RATE, trim_db=TRIM_DB, peak_normalise=PEAK_NORMALISE)

@@ -1,7 +1,7 @@
 """One fit: arrays in, a trained network and its predictions out. No files, no other fits, no test labels.
 
-    training part --normalise, mixup, SpecAugment--> batches --> network --early stopping on the
-    validation part--> best weights --> probabilities of validation and test clips
+    training part --normalise, mixup, SpecAugment--> batches --> network --last weights, or the best on
+    the validation part--> probabilities of validation and test clips
 
 The test clips enter in one place, `probabilities` after training; their labels never do. Everything random
 hangs on the seed passed in, and a fit runs on one thread, so it gives the same digits wherever it runs.
@@ -78,7 +78,7 @@ def fit(kind, x, lengths, labels, parts, seed, settings):
 
     x_test = original(x, lengths, parts["test"], mean, std)
     return dict(model=model_bytes(network), mean=mean, std=std, history=history.columns,
-                best_epoch=history.best_epoch(), parameters=network.count_params(),
+                best_epoch=history.best_epoch(settings.KEEP), parameters=network.count_params(),
                 validation=probabilities(network, x_validation), test=probabilities(network, x_test),
                 seconds=time.perf_counter() - start)
 
@@ -236,12 +236,10 @@ def band_mask(batch_size, size, widest, seed):
 def callbacks(kind, history, settings):
     """What happens after each epoch. Only validation clips are looked at."""
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.EMA > 0 else []
-    return averaged + [       # first: the averaged weights are what the others see, keep and restore
-        history,
-        keras.callbacks.EarlyStopping("val_choice", mode="max", patience=settings.EARLY_STOPPING_PATIENCE,
-                                      restore_best_weights=True),
-        schedule(settings.LEARNING_RATE[kind], settings.EPOCHS[kind], settings),
-    ]
+    stopping = [keras.callbacks.EarlyStopping("val_choice", mode="max", patience=settings.EARLY_STOPPING_PATIENCE,
+                                              restore_best_weights=True)] if settings.KEEP == "best" else []
+    # Averaging comes first: the averaged weights are what the others see, keep and restore.
+    return [*averaged, history, *stopping, schedule(settings.LEARNING_RATE[kind], settings.EPOCHS[kind], settings)]
 
 
 def schedule(start, epochs, settings):
@@ -274,9 +272,9 @@ class History(keras.callbacks.Callback):
         for name, column in self.columns.items():
             column.append(row[name])
 
-    def best_epoch(self):
+    def best_epoch(self, keep):
         """The epoch whose weights were kept, counted from 1."""
-        return self.columns["epoch"][int(np.argmax(self.columns["val_choice"]))]
+        return self.columns["epoch"][int(np.argmax(self.columns["val_choice"])) if keep == "best" else -1]
 
 
 def model_bytes(network):

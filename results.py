@@ -6,6 +6,7 @@
 """
 import ast
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -13,10 +14,15 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "histories": "histories.csv.gz"}
+import committee
+import scores
+
+TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
+          "histories": "histories.csv.gz"}
+FILES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
 
 
 @contextlib.contextmanager
@@ -27,7 +33,7 @@ def write_atomically(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: pandas reads .gz from it
+    draft = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: matplotlib takes the format from it
     try:
         yield draft
         os.replace(draft, path)
@@ -45,10 +51,10 @@ def write_json(path, value):
 
 
 def write_csv(path, table):
-    """A DataFrame as CSV; .gz is compressed without a time stamp, so that equal tables give equal bytes."""
-    compression = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
+    """A DataFrame as CSV; .gz is compressed without name and time, so that equal tables give equal bytes."""
+    text = table.to_csv(index=False).encode()
     with write_atomically(path) as draft:
-        table.to_csv(draft, index=False, compression=compression)
+        draft.write_bytes(gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text)
 
 
 def digest(value):
@@ -100,61 +106,73 @@ def finished_fit(folder):
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def scores(true, predicted):
-    """The four numbers of a fit, from class names or indices (clips,): shares between 0 and 1."""
-    return dict(accuracy=accuracy_score(true, predicted), uar=balanced_accuracy_score(true, predicted),
-                weighted_f1=f1_score(true, predicted, average="weighted"),
-                macro_f1=f1_score(true, predicted, average="macro"))
-
-
 def collect(run, settings_hashes):
-    """Tables of the finished fits below run/fits: fits (a row each), predictions, histories.
+    """Tables of the finished fits below run/fits, and of the committee they make: see TABLES.
 
     settings_hashes : {name of a fit's folder: hash}; fits made with other settings are left out
     """
-    tables = {"fits": [], "predictions": [], "histories": []}
+    tables = {name: [] for name in TABLES}
     for folder in sorted(Path(run).glob("fits/[!.]*")):
         metrics = finished_fit(folder)
         if metrics is None or metrics["settings_hash"] != settings_hashes.get(folder.name):
             continue
         tables["fits"].append(pd.DataFrame([metrics]))
-        for name, file in (("predictions", "predictions.csv"), ("histories", "history.csv")):
+        for name, file in FILES.items():
+            if not (folder / file).exists():                    # an SVM has no history
+                continue
             table = pd.read_csv(folder / file)
             for column, value in enumerate(metrics[key] for key in ("feature", "model", "fold")):
                 table.insert(column, ("feature", "model", "fold")[column], value)
             tables[name].append(table)
-    return {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in tables.items()}
+    tables = {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in tables.items()}
+    return committee.joined(tables)
 
 
-def summarise(fits):
-    """One row per feature and model: mean and standard deviation over folds (n - 1), sorted best first."""
+def summarise(fits, predictions, folds):
+    """One row per feature and model, sorted best first.
+
+    fits, predictions : as in `collect`; folds : how many the protocol has
+    returns : mean and standard deviation over folds (n - 1) of the scores; accuracy_low, accuracy_high, the 95 %
+              interval by bootstrap over actors; p_against_best of Nadeau and Bengio's test against the model with the
+              best validation accuracy (the committee apart), NaN for itself; means over folds of the rest
+    """
     if fits.empty:
         return pd.DataFrame()
-    rows = []
-    for (feature, model, protocol), group in fits.groupby(["feature", "model", "protocol"]):
-        row = dict(feature=feature, model=model, protocol=protocol, folds=len(group))
-        for name in ("accuracy", "uar", "weighted_f1", "macro_f1"):
+    key, rows = ["feature", "model"], []
+    clips = dict(list(predictions.groupby(key)))
+    by_fold = fits.set_index("fold").sort_index().groupby(key)
+    best = by_fold.validation_accuracy.mean().drop(committee.NAME, errors="ignore").idxmax()
+    reference = by_fold.get_group(best).accuracy
+    for (*names, protocol), group in fits.groupby([*key, "protocol"]):
+        row = dict(zip(key, names), protocol=protocol, folds=len(group))
+        for name in scores.NAMES:
             row[f"{name}_mean"], row[f"{name}_std"] = group[name].mean(), group[name].std()
-        row.update(fit_seconds=group.fit_seconds.mean(), parameters=int(group.parameters.iloc[0]),
-                   epochs=group.epochs.mean(), best_epoch=group.best_epoch.mean())
+        own = clips[tuple(names)]
+        row["accuracy_low"], row["accuracy_high"] = scores.interval_over_actors(own.true == own.predicted, own.actor)
+        both = pd.concat([group.set_index("fold").accuracy, reference], axis=1, join="inner").to_numpy()
+        row["p_against_best"] = np.nan if tuple(names) == best else scores.corrected_t_test(*both.T, folds)
+        means = {"validation_accuracy", "fit_seconds", "epochs", "best_epoch", *scores.CALIBRATION} & set(group)
+        row.update(parameters=int(group.parameters.iloc[0]), **{name: group[name].mean() for name in sorted(means)})
         rows.append(row)
     return pd.DataFrame(rows).sort_values("accuracy_mean", ascending=False, ignore_index=True)
 
 
-def write_tables(run, tables):
+def write_tables(run, tables, folds):
     """The finished fits together, in the run's own folder: what viz.py needs when the fits are not there."""
-    summary = summarise(tables["fits"])
+    summary = summarise(tables["fits"], tables["predictions"], folds)
     if not summary.empty:
         write_csv(run / "summary.csv", summary.round(6))
-        write_csv(run / "fits.csv", tables["fits"].round(6))
-        write_csv(run / "predictions.csv.gz", tables["predictions"])
-        write_csv(run / "histories.csv.gz", tables["histories"])
+        for name, file in TABLES.items():
+            if tables[name].empty:                              # no histories: SVMs alone
+                (run / file).unlink(missing_ok=True)
+            else:
+                write_csv(run / file, tables[name].round(6))
     return summary
 
 
 def read_run(folder):
     """A run, finished or not, or `reference/`: namespace of config (dict) and the tables clips, folds, fits,
-    predictions, histories, summary. Tables of fits are empty when none is finished.
+    predictions, validation, histories, summary. Tables of fits are empty when none is finished.
 
     raises : RunError
     """
@@ -173,4 +191,4 @@ def read_run(folder):
     except (OSError, ValueError, KeyError) as problem:
         raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
     return SimpleNamespace(folder=folder, config=config, clips=clips, folds=folds,
-                           summary=summarise(tables["fits"]), **tables)
+                           summary=summarise(tables["fits"], tables["predictions"], config["FOLDS"]), **tables)

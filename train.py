@@ -16,7 +16,7 @@ import engines
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
-DEMO = dict(FEATURES=("mfcc",), FOLDS=2, VALIDATION_SHARE=0.2,
+DEMO = dict(FEATURES=("mfcc",), CV="stratified", FOLDS=2, VALIDATION_SHARE=0.2,
             EPOCHS={"cnn1d": 14, "bilstm": 10, "hybrid": 14, "mlp": 20},
             BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
@@ -30,12 +30,16 @@ def parse(arguments=None):
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder for the runs (default: %(default)s)")
     parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN}; "
-                        "quick with --quick, demo with --demo)")
+                        "quick with --quick, demo with --demo; another --cv or --seed adds its name)")
+    parser.add_argument("--cv", choices=config.PROTOCOLS, help="protocol: who is trained on and who is tested, "
+                        f"explained in splits.py (default: {config.CV})")
     parser.add_argument("--features", nargs="+", choices=config.FEATURES,
                         help="only these (default: all; with --demo only mfcc)")
     parser.add_argument("--models", nargs="+", choices=config.MODELS, default=config.MODELS,
                         help="only these (default: all)")
     parser.add_argument("--folds", nargs="+", type=int, metavar="K", help="only these, counted from 0 (default: all)")
+    parser.add_argument("--seed", type=int, default=config.SEED, metavar="N",
+                        help="of everything random, the folds as well (default: %(default)s)")
     parser.add_argument("--jobs", type=int, metavar="N",
                         help="fits side by side, one thread each (default: one per core; 1 with a GPU)")
     parser.add_argument("--backend", choices=engines.NAMES, default="loky", help="where features are extracted and "
@@ -46,17 +50,17 @@ def parse(arguments=None):
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
-    folds = DEMO["FOLDS"] if args.demo else config.FOLDS
     args.features = args.features or (DEMO["FEATURES"] if args.demo else config.FEATURES)
-    args.folds = sorted(set(args.folds if args.folds is not None else [0] if args.quick else range(folds)))
-    if not set(args.folds) <= set(range(folds)):
-        parser.error(f"argument --folds: {args.folds} are not all within 0..{folds - 1}")
+    args.cv = args.cv or (DEMO["CV"] if args.demo else config.CV)
+    args.folds = [0] if args.folds is None and args.quick else args.folds
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"argument --jobs: {args.jobs} is not at least 1")
     if (args.backend, bool(args.scheduler)) in {("dask", False), ("loky", True)}:
         parser.error("--backend dask needs --scheduler HOST:PORT" if args.backend == "dask" else
                      "argument --scheduler: only for --backend dask or ray")
-    args.run = args.run or ("demo" if args.demo else "quick" if args.quick else config.RUN)
+    args.run = args.run or "-".join(["demo" if args.demo else "quick" if args.quick else config.RUN]
+                                    + [args.cv] * (args.cv != config.CV)
+                                    + [f"seed{args.seed}"] * (args.seed != config.SEED))
     if Path(args.run).name != args.run or args.run.startswith("."):
         parser.error(f"argument --run: {args.run!r} is not a plain folder name")
     return args
@@ -83,12 +87,15 @@ import data_preprocessing as data
 import demo_corpus
 import features
 import results
+import scores
 import seeds
 import splits
+import svm
 
 HERE = Path(__file__).parent
 # These change where, how much and how fast, not what comes out: they stay out of a fit's hash.
-NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN", "FEATURES", "MODELS"}
+NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN", "FEATURES", "MODELS", "PROTOCOLS"}
+PER_MODEL = {"EPOCHS", "BATCH_SIZE", "LEARNING_RATE"}       # a fit depends on its own model's value
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib")
 
@@ -120,6 +127,11 @@ def main(args):
         settings = settings_of(args)
         clips = find_data(args, settings)
 
+        # -- split -------------------------------------------------------------------------------------
+        parts_of_folds = split(clips, settings, args.folds)
+        settings.FOLDS = len(parts_of_folds)
+        protocol = splits.protocol_name(settings.CV, settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE)
+
         with engines.engine(args.backend, args.scheduler, args.jobs or one_on_a_gpu()) as jobs:
             # -- features ------------------------------------------------------------------------------
             corpus = data.build_features(clips, settings, jobs)
@@ -127,12 +139,11 @@ def main(args):
             print(f"features: {', '.join(f'{name} {array.shape[2:]}' for name, array in corpus.sequences.items())} "
                   f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
 
-            # -- split and plan ------------------------------------------------------------------------
-            protocol = splits.protocol_name(settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE)
-            tasks = plan(clips, corpus, settings, protocol)
+            # -- plan ----------------------------------------------------------------------------------
+            tasks = plan(clips, parts_of_folds, corpus, settings, protocol)
             write_facts(run, args, clips, tasks, settings, protocol)
             chosen = [task for task in tasks if task.feature in args.features and task.model in args.models
-                      and task.fold in args.folds]
+                      and (args.folds is None or task.fold in args.folds)]
             waiting = unfinished(run, chosen, args.overwrite)
             parts = chosen[0].parts
             print(f"protocol: {protocol}\n"
@@ -152,7 +163,8 @@ def main(args):
         sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
 
     # -- results ---------------------------------------------------------------------------------------
-    summary = results.write_tables(run, results.collect(run, {task_key(task): task.settings_hash for task in tasks}))
+    finished = results.collect(run, {task_key(task): task.settings_hash for task in tasks})
+    summary = results.write_tables(run, finished, settings.FOLDS)
     print_summary(summary, protocol, settings, time.time() - began)
     if args.demo:
         print(DEMO_WARNING)
@@ -165,6 +177,7 @@ def settings_of(args):
     """config.py as a namespace, with what --quick and --demo change."""
     values = {name: value for name, value in vars(config).items() if name.isupper()}
     values |= (QUICK if args.quick else {}) | (DEMO if args.demo else {})
+    values |= dict(CV=args.cv, SEED=args.seed)
     values["FEATURES"] = tuple(name for name in config.FEATURES if name in {*values["FEATURES"], *args.features})
     return checked(SimpleNamespace(**values))
 
@@ -174,8 +187,8 @@ def checked(settings):
 
     raises : DataError
     """
-    for name, known in (("FEATURES", features.NAMES), ("MODELS", tuple(settings.EPOCHS)),
-                        ("SCHEDULE", ("cosine", "plateau"))):
+    for name, known in (("FEATURES", features.NAMES), ("MODELS", (*settings.EPOCHS, "svm")),
+                        ("SCHEDULE", ("cosine", "plateau")), ("KEEP", ("last", "best")), ("CV", config.PROTOCOLS)):
         given = getattr(settings, name)
         unknown = [value for value in ([given] if isinstance(given, str) else given) if value not in known]
         if unknown:
@@ -208,22 +221,30 @@ def find_data(args, settings):
     return clips
 
 
-# -- plan ------------------------------------------------------------------------------------------
-def plan(clips, corpus, settings, protocol):
-    """Every fit of the study, whatever part of it is asked for now; fold by fold."""
-    labels, recordings = clips.label.to_numpy(), clips.recording.to_numpy()
+# -- split and plan --------------------------------------------------------------------------------
+def split(clips, settings, asked):
+    """The parts of every fold: [{"train", "validation", "test"}: clip indices]; the folds asked for are among them."""
     try:
-        fold_of_clip = splits.stratified_folds(labels, recordings, settings.FOLDS, settings.SEED)
-        parts_of_folds = [splits.parts_of_fold(fold, fold_of_clip, labels, recordings, settings.VALIDATION_SHARE,
-                                               settings.SEED) for fold in range(settings.FOLDS)]
+        fold_of_clip = splits.assign_folds(settings.CV, clips, settings.FOLDS, settings.SEED)
+        folds = [splits.parts_of_fold(settings.CV, fold, fold_of_clip, clips, settings.VALIDATION_SHARE, settings.SEED)
+                 for fold in range(fold_of_clip.max() + 1)]
     except ValueError as problem:
-        raise data.DataError(f"{len(clips)} clips are too few for this protocol: {problem}") from problem
-    code = results.code_fingerprint(*(HERE / name for name in ("fit.py", "model.py", "splits.py", "seeds.py")))
+        raise data.DataError(f"{len(clips)} clips do not suit --cv {settings.CV}: {problem}") from problem
+    if not set(asked or []) <= set(range(len(folds))):
+        raise data.DataError(f"argument --folds: {sorted(asked)} are not all within 0..{len(folds) - 1}")
+    return folds
+
+
+def plan(clips, parts_of_folds, corpus, settings, protocol):
+    """Every fit of the study, whatever part of it is asked for now; fold by fold."""
+    nets, classical = (results.code_fingerprint(*(HERE / name for name in (*files, "splits.py", "seeds.py")))
+                       for files in (("fit.py", "model.py"), ("svm.py", "scores.py")))
     tasks = []
     for fold, parts in enumerate(parts_of_folds):
         for feature in settings.FEATURES:
             for model in settings.MODELS:
-                science = {name: value[model] if isinstance(value, dict) and model in value else value
+                code = classical if model == "svm" else nets
+                science = {name: value.get(model) if name in PER_MODEL else value
                            for name, value in vars(settings).items() if name not in NOT_SCIENCE}
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
@@ -296,9 +317,10 @@ def run_all(run, tasks, corpus, jobs, done):
             results.write_fit(run / "fits" / task_key(task), files)
             under_way = (min(jobs, len(tasks)) - 1) / 2                 # on average half done
             left = (time.time() - began) / (number + under_way) * max(len(tasks) - number - under_way, 0)
+            epochs = f"epoch {metrics['best_epoch']} of {metrics['epochs']}, " if "epochs" in metrics else ""
             bar.update()
             tqdm.write(f"[{done + number}/{total}] {task.name}: accuracy {metrics['accuracy']:.1%}, weighted F1 "
-                       f"{metrics['weighted_f1']:.1%}, epoch {metrics['best_epoch']} of {metrics['epochs']}, "
+                       f"{metrics['weighted_f1']:.1%}, {epochs}"
                        f"{metrics['parameters']:,} parameters, {metrics['fit_seconds']:.0f} s; "
                        f"about {left / 60:.0f} min left", file=sys.stdout)
             sys.stdout.flush()
@@ -306,7 +328,7 @@ def run_all(run, tasks, corpus, jobs, done):
 
 def inputs(task, corpus):
     """What the network of a task is fed: x (clips, versions, ...) and lengths (clips, versions) or None."""
-    if task.model == "mlp":
+    if task.model in ("mlp", "svm"):
         return corpus.functionals[task.feature], None
     return corpus.sequences[task.feature], corpus.lengths
 
@@ -315,10 +337,13 @@ def do(task, x, lengths):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
     data.leave_interrupts_to(task.driver)
     engines.stay()
-    import fit as fitting  # here, since it brings TensorFlow
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
-    outcome = fitting.fit(task.model, x, lengths, labels, task.parts, task.seed, settings)
+    if task.model == "svm":
+        outcome = svm.fit(x, labels, task.parts, settings)
+    else:
+        import fit as fitting  # here, since it brings TensorFlow
+        outcome = fitting.fit(task.model, x, lengths, labels, task.parts, task.seed, settings)
 
     def predictions(part):
         members = task.clips.iloc[task.parts[part]]
@@ -329,22 +354,19 @@ def do(task, x, lengths):
     test, validation = predictions("test"), predictions("validation")
     metrics = dict(
         feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol,
-        **results.scores(test.true, test.predicted),
-        validation_accuracy=float((validation.true == validation.predicted).mean()),
-        best_epoch=outcome["best_epoch"], epochs=len(outcome["history"]["epoch"]), fit_seconds=outcome["seconds"],
-        parameters=outcome["parameters"], seed=task.seed, settings_hash=task.settings_hash)
-    preprocessing = dict(
-        labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
-        frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
-        loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS, versions=fitting.VERSIONS)
-    return task, metrics, {
-        "metrics.json": results.as_json(metrics),
-        "history.csv": pd.DataFrame(outcome["history"]).to_csv(index=False),
-        "predictions.csv": test.to_csv(index=False),
-        "validation_predictions.csv": validation.to_csv(index=False),
-        "preprocessing.json": results.as_json(preprocessing),
-        "model.keras": outcome["model"],
-    }
+        **scores.of_fit(test, validation), fit_seconds=outcome["seconds"], parameters=outcome["parameters"],
+        seed=task.seed, settings_hash=task.settings_hash)
+    files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False)}
+    if task.model != "svm":
+        metrics.update(best_epoch=outcome["best_epoch"], epochs=len(outcome["history"]["epoch"]))
+        preprocessing = dict(
+            labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
+            frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
+            temperature=metrics["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
+            versions=fitting.VERSIONS)
+        files |= {"history.csv": pd.DataFrame(outcome["history"]).to_csv(index=False),
+                  "preprocessing.json": results.as_json(preprocessing), "model.keras": outcome["model"]}
+    return task, metrics, {"metrics.json": results.as_json(metrics), **files}
 
 
 def stop_workers():
@@ -355,15 +377,18 @@ def stop_workers():
 # -- results ---------------------------------------------------------------------------------------
 def print_summary(summary, protocol, settings, seconds):
     """The table of the study; mean and standard deviation over folds, in per cent."""
-    print(f"\n{protocol}\n{'feature':8} {'model':8} {'folds':>5}  {'accuracy':>12} {'UAR':>12} {'weighted F1':>12} "
-          f"{'macro F1':>12} {'parameters':>11} {'s a fit':>8}")
+    print(f"\n{protocol}\n{'feature':8} {'model':9} {'folds':>5}  {'accuracy':>12} {'95 % interval':>14} {'UAR':>12} "
+          f"{'weighted F1':>12} {'macro F1':>12} {'p':>6} {'parameters':>11} {'s a fit':>8}")
     for row in summary.itertuples():
-        cells = [f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
-                 for name in ("accuracy", "uar", "weighted_f1", "macro_f1")]
-        print(f"{row.feature:8} {row.model:8} {row.folds:5}  {' '.join(f'{cell:>12}' for cell in cells)} "
-              f"{row.parameters:11,} {row.fit_seconds:8.0f}")
-    print(f"per cent, mean +- standard deviation over the finished folds (of {settings.FOLDS}); "
-          f"chance {100 / len(settings.CLASSES):.1f}; this command took {seconds / 60:.1f} min")
+        cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
+                 for name in scores.NAMES}
+        interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
+        print(f"{row.feature:8} {row.model:9} {row.folds:5}  {cells['accuracy']:>12} {interval:>14} {cells['uar']:>12} "
+              f"{cells['weighted_f1']:>12} {cells['macro_f1']:>12} {row.p_against_best:6.3f} {row.parameters:11,} "
+              f"{row.fit_seconds:8.0f}".replace("   nan", "      "))
+    print(f"per cent, mean +- standard deviation over the finished folds (of {settings.FOLDS}); interval: bootstrap\n"
+          f"over actors; p: corrected t-test against the model with the best validation accuracy; chance "
+          f"{100 / len(settings.CLASSES):.1f}; this command took {seconds / 60:.1f} min")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
     data_statistics.png                 the clips: classes, actors, durations, levels
     example_features.png                one clip per emotion in the three features (needs audio)
     comparison.png                      accuracy and weighted F1 of all features and models, fold by fold
+    reliability.png                     how often a model is right when it says 80 %
     per_emotion.png, per_actor.png      where each of them is right
     curves_<model>.png                  loss and accuracy over the epochs
     confusion.png                       all confusion matrices at a glance
@@ -43,10 +44,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
+import committee
 import data_preprocessing
 import demo_corpus
 import features
 import results
+import scores
 
 # -- looks -----------------------------------------------------------------------------------------
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
@@ -57,7 +60,8 @@ COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN = COLOURS[:3]
 SEX_COLOURS = {"female": ORANGE, "male": BLUE}
 LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
-          "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP"}
+          "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM",
+          "all": "All", "committee": "Committee"}
 SMALL_PRINT = 7         # points
 CURVES_NOTE = ("Thin: folds; thick: their mean while at least two still train. Training values are measured on "
                "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
@@ -258,32 +262,64 @@ def confusion_overview(predictions, classes):
     return figure
 
 
-def comparison(predictions, chance):
-    """Accuracy and weighted F1 of every feature and model: folds as dots, their mean and standard deviation.
+def comparison(predictions, summary, chance):
+    """Accuracy and weighted F1 of every feature and model: folds as dots, their mean, and how sure it is.
 
-    predictions : columns as predictions.csv.gz; chance : accuracy of guessing, 0 to 1
+    predictions, summary : columns as predictions.csv.gz and summary.csv; chance : accuracy of guessing, 0 to 1
     """
+    summary = summary.set_index(["model", "feature"])
     models, features = list(predictions.model.unique()), list(predictions.feature.unique())
-    figure = new_figure("Features and models compared", 8.5, 1.6 + 0.28 * len(models) * (1 + len(features)))
+    shared = sum(feature != "all" for feature in features)                      # the committee's needs no room
+    figure = new_figure("Features and models compared", 8.5, 1.6 + 0.28 * len(models) * (1 + shared))
     axes = figure.subplots(1, 2, sharey=True)
-    scores = {"accuracy (%)": lambda fold: 100 * (fold.true == fold.predicted).mean(),
-              "weighted F1 (%)": lambda fold: 100 * f1_score(fold.true, fold.predicted, average="weighted")}
-    for ax, (name, score) in zip(axes, scores.items()):
+    measures = {"accuracy (%)": lambda fold: 100 * (fold.true == fold.predicted).mean(),
+                "weighted F1 (%)": lambda fold: 100 * f1_score(fold.true, fold.predicted, average="weighted")}
+    for ax, (name, score) in zip(axes, measures.items()):
         ax.axvline(100 * chance, color="0.4", ls=":", label=f"chance ({100 * chance:.1f} %)")
         for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):
             folds = np.array([score(fold) for _, fold in rows.groupby("fold")])     # (folds,)
-            k = features.index(feature)
-            y = models.index(model) + (k - (len(features) - 1) / 2) / (len(features) + 1)
+            k, own = features.index(feature), list(predictions[predictions.model == model].feature.unique())
+            y = models.index(model) + (own.index(feature) - (len(own) - 1) / 2) / (shared + 1)
             mean, spread = folds.mean(), folds.std(ddof=1) if len(folds) > 1 else 0
             ax.plot(folds, np.full(len(folds), y + 0.07), "o", ms=4, color=COLOURS[k], alpha=0.5, mew=0)
-            ax.errorbar(mean, y - 0.03, xerr=spread, fmt="|", ms=10, mew=2, capsize=3, lw=1.2,
-                        color=COLOURS[k], label=label(feature) if model == models[0] else None)
+            row = summary.loc[(model, feature)]
+            low, high = (100 * row.accuracy_low, 100 * row.accuracy_high) if ax is axes[0] else (
+                mean - spread, mean + spread)
+            ax.errorbar(mean, y - 0.03, xerr=[[max(mean - low, 0)], [max(high - mean, 0)]], fmt="|", ms=10, mew=2,
+                        capsize=3, lw=1.2, color=COLOURS[k], label=label(feature) if feature != "all" else None)
             text = f"{mean:.1f} ± {spread:.1f}" if len(folds) > 1 else f"{mean:.1f} (1 fold)"
+            if ax is axes[0] and np.isfinite(row.p_against_best):
+                text += f"  p {row.p_against_best:.2f}"
             ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
         ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
         ax.grid(axis="x")
     axes[0].set(yticks=range(len(models)), yticklabels=map(label, models), ylim=(len(models) - 0.5, -0.5))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper right", ncols=1 + len(features))
+    handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))                 # one for each name
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=1 + shared)
+    return figure
+
+
+def reliability(predictions, fits):
+    """Share of right answers against confidence, as given (dashed) and at the temperature of each fit (solid)."""
+    models, features = list(predictions.model.unique()), list(predictions.feature.unique())
+    temperature = fits.set_index(["feature", "model", "fold"]).temperature
+    columns = [name for name in predictions if name.startswith("p_")]
+    figure = new_figure("Can the probabilities be believed?", 2.4 * len(models), 3.4)
+    axes = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    for ax, model in zip(axes, models):
+        ax.plot([0, 100], [0, 100], color="0.7", lw=0.8)
+        for feature, rows in predictions[predictions.model == model].groupby("feature", sort=False):
+            given, right = rows[columns].to_numpy(), (rows.true == rows.predicted).to_numpy()
+            heat = temperature.loc[list(zip(rows.feature, rows.model, rows.fold))].to_numpy()[:, None]
+            colour = COLOURS[features.index(feature)]
+            for p, style in ((given, "--"), (scores.cooled(given, heat), "-")):
+                confidence, share, clips = scores.reliability(p, right, bins=10)
+                enough = clips >= 20
+                ax.plot(100 * confidence[enough], 100 * share[enough], style, color=colour, lw=1.2,
+                        label=label(feature) if style == "-" else None)
+        ax.set(title=label(model), xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100), aspect="equal")
+        ax.legend(loc="lower right", fontsize=6)
+    axes[0].set_ylabel("right (%)")
     return figure
 
 
@@ -375,7 +411,7 @@ def find_run(name, results_dir):
 
 def in_order(table, plan):
     """Rows of `table` with models and features in the order of the plan."""
-    names = {name: k for k, name in enumerate([*plan["models"], *plan["features"]])}
+    names = {name: k for k, name in enumerate([*plan["models"], *plan["features"], *committee.NAME])}
     return table.sort_values(["model", "feature", "fold"], kind="stable", ignore_index=True,
                              key=lambda column: column if column.name == "fold" else column.map(names))
 
@@ -416,8 +452,13 @@ def draw(run, plan, data_dir):
     if run.predictions.empty:
         return
     predictions, histories = in_order(run.predictions, plan), in_order(run.histories, plan)
-    yield ("comparison", comparison(predictions, chance), predictions,
-           "Dots are folds; the bar is their mean, the whisker one standard deviation over folds.")
+    yield ("comparison", comparison(predictions, run.summary, chance), predictions,
+           "Dots are folds, the bar is their mean, ± one standard deviation over folds. Whiskers: for accuracy the "
+           "95 % interval by bootstrap over actors, for F1 the standard deviation. p: corrected t-test against the "
+           "model with the best validation accuracy.")
+    yield ("reliability", reliability(predictions, run.fits), predictions,
+           "Dashed: as given; solid: at one temperature per fit, chosen on its validation clips. Bins of 10 points, "
+           "those with 20 clips or more.")
     pooled = "Test clips of all finished folds pooled."
     scale = f"{pooled} Colours start at chance ({100 * chance:.1f} %)."
     yield "per_emotion", per_emotion(predictions, classes), predictions, scale
@@ -427,7 +468,8 @@ def draw(run, plan, data_dir):
         fits = run.fits[run.fits.model == model]
         best_epochs = dict(zip(zip(fits.feature, fits.fold), fits.best_epoch))
         yield f"curves_{model}", training_curves(rows, best_epochs, chance), rows, CURVES_NOTE
-    yield "confusion", confusion_overview(predictions, classes), predictions, pooled
+    members = predictions[predictions.model != "committee"]
+    yield "confusion", confusion_overview(members, classes), members, pooled
     for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):
         yield f"confusion_{feature}_{model}", confusion(rows, classes), rows, pooled
 

@@ -27,6 +27,7 @@ def digits(folder):
     for fit in sorted((folder / "results/demo/fits").iterdir()):
         metrics = json.loads((fit / "metrics.json").read_text())
         metrics.pop("fit_seconds")
-        history = pd.read_csv(fit / "history.csv").drop(columns="seconds").to_csv()
+        path = fit / "history.csv"
+        history = pd.read_csv(path).drop(columns="seconds").to_csv() if path.exists() else None     # None: an SVM
         found[fit.name] = ((fit / "predictions.csv").read_text(), history, metrics)
     return found

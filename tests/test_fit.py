@@ -83,16 +83,17 @@ def test_copies_of_validation_and_test_clips_are_not_used(corpus, small):
     assert same_training(first, again) and np.array_equal(first["test"], again["test"])
 
 
-def test_kept_weights_are_those_of_the_best_validation_epoch(corpus, small, settings):
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus, small, settings):
     x, lengths, labels, parts = corpus
     outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
         **{name: getattr(small, name) for name in ("BATCH_SIZE",)}, EPOCHS={"mlp": 12}, LEARNING_RATE={"mlp": 0.05},
-        EMA=0.5))
+        EMA=0.5, KEEP=keep))
     history = outcome["history"]
     accuracy = (outcome["validation"].argmax(axis=1) == labels[parts["validation"]]).mean()
-    assert accuracy == pytest.approx(max(history["val_accuracy"]))
     best = outcome["best_epoch"] - 1
-    assert history["val_accuracy"][best] == max(history["val_accuracy"])
+    assert accuracy == pytest.approx(history["val_accuracy"][best])
+    assert best == 11 if keep == "last" else history["val_accuracy"][best] == max(history["val_accuracy"])
     targets = fit.smooth(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
     loss = -(targets * np.log(outcome["validation"])).sum(axis=1).mean()
     assert loss == pytest.approx(history["val_loss"][best], rel=1e-4)     # the averaged weights, not the raw ones
@@ -104,7 +105,7 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
     labels = labels.copy()
     labels[parts["validation"]] = np.random.default_rng(0).integers(0, CLASSES, len(parts["validation"]))
     outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
-        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, SCHEDULE="plateau",
+        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, KEEP="best", SCHEDULE="plateau",
         PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
     epochs = outcome["history"]["epoch"]
     assert len(epochs) < 60 and len(epochs) == outcome["best_epoch"] + 6

@@ -1,63 +1,127 @@
-"""The protocol: who is tested, who is trained on, who decides."""
+"""The protocols: who is tested, who is trained on, who decides."""
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.model_selection import KFold
 
+import config
 import splits
 
 FOLDS = 5
+TWINS = ("03-01-03-01-01-02-07.wav", "03-01-03-01-02-02-07.wav")       # identical in RAVDESS: two sentences, by name
+NUMBER = dict(stratified=FOLDS, timnet=10, emobox=6, luna=5, loso=24, sentence=2)      # of folds
 
 
 @pytest.fixture(scope="module")
-def corpus():
-    """Labels and recordings of 1440 clips as unbalanced as RAVDESS; clips 10 and 700 are one recording."""
-    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(8), [96] + [192] * 7))
-    recordings = np.array([f"{k:04d}" for k in range(len(labels))])
-    labels[700], recordings[700] = labels[10], recordings[10]
-    return labels, recordings
+def clips():
+    """1440 clips as RAVDESS has them, in order of file name; TWINS are one recording under two names."""
+    rows = [dict(actor=actor, label=label, statement=statement, intensity=intensity, repetition=repetition,
+                 file=f"03-01-{label + 1:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor:02d}.wav")
+            for label in range(8) for intensity in (1, 2) for statement in (1, 2) for repetition in (1, 2)
+            for actor in range(1, 25) if label or intensity == 1]
+    table = pd.DataFrame(rows).sort_values("file", ignore_index=True)
+    table["recording"] = [f"{k:04d}" for k in range(len(table))]
+    table.loc[table.file.isin(TWINS), "recording"] = "twin"
+    return table
 
 
-def test_every_clip_is_tested_once_and_classes_keep_their_shares(corpus):
-    labels, recordings = corpus
-    fold = splits.stratified_folds(labels, recordings, FOLDS, seed=42)
-    assert set(fold) == set(range(FOLDS))
-    counts = np.array([np.bincount(labels[fold == k], minlength=8) for k in range(FOLDS)])   # (folds, classes)
+def parts_of(cv, clips, fold, seed=42, share=0.1):
+    return splits.parts_of_fold(cv, fold, splits.assign_folds(cv, clips, FOLDS, seed), clips, share, seed)
+
+
+@pytest.mark.parametrize("cv", config.PROTOCOLS)
+def test_every_clip_is_tested_once_in_the_right_number_of_folds(clips, cv):
+    fold = splits.assign_folds(cv, clips, FOLDS, seed=42)
+    assert len(fold) == len(clips) == 1440 and set(fold) == set(range(NUMBER[cv]))
+
+
+@pytest.mark.parametrize("cv", config.PROTOCOLS)
+def test_parts_are_disjoint_and_lose_at_most_a_twin(clips, cv):
+    for fold in range(NUMBER[cv]):
+        parts = parts_of(cv, clips, fold)
+        together = np.concatenate(list(parts.values()))
+        assert len(set(together)) == len(together) >= len(clips) - 1
+        recordings = {name: set(clips.recording[members]) for name, members in parts.items()}
+        assert not recordings["train"] & recordings["validation"]
+        assert not (recordings["train"] | recordings["validation"]) & recordings["test"]
+
+
+@pytest.mark.parametrize("cv", splits.UNSEEN_SPEAKERS)
+def test_where_speakers_are_unseen_those_of_validation_are_too(clips, cv):
+    for fold in range(NUMBER[cv]):
+        actors = {name: set(clips.actor[members]) for name, members in parts_of(cv, clips, fold).items()}
+        assert not actors["train"] & actors["validation"] and len(actors["validation"]) >= 2
+        assert not (actors["train"] | actors["validation"]) & actors["test"]
+
+
+@pytest.mark.parametrize("cv", ["stratified", "timnet", "sentence"])
+def test_where_speakers_are_known_validation_is_stratified(clips, cv):
+    for fold in range(NUMBER[cv]):
+        parts = parts_of(cv, clips, fold)
+        training = len(parts["train"]) + len(parts["validation"])
+        assert abs(len(parts["validation"]) / training - 0.1) < 0.005
+        shares, whole = (np.bincount(clips.label[members], minlength=8) / len(members)
+                         for members in (parts["validation"], np.concatenate([parts["train"], parts["validation"]])))
+        assert np.abs(shares - whole).max() < 1.5 / len(parts["validation"])        # to within a clip, or a pair
+
+
+def test_stratified_classes_keep_their_shares(clips):
+    fold = splits.assign_folds("stratified", clips, FOLDS, seed=42)
+    counts = np.array([np.bincount(clips.label[fold == k], minlength=8) for k in range(FOLDS)])   # (folds, classes)
     # StratifiedKFold deals classes out to within one recording; the pair adds one clip more.
     assert (np.ptp(counts, axis=0) <= 2).all()
 
 
-@pytest.mark.parametrize("fold", range(FOLDS))
-def test_parts_are_disjoint_and_whole(corpus, fold):
-    labels, recordings = corpus
-    of_clip = splits.stratified_folds(labels, recordings, FOLDS, seed=42)
-    parts = splits.parts_of_fold(fold, of_clip, labels, recordings, 0.1, seed=42)
-    together = np.concatenate(list(parts.values()))
-    assert sorted(together) == list(range(len(labels)))
-    of_recording = {name: set(recordings[clips]) for name, clips in parts.items()}
-    assert not of_recording["train"] & of_recording["validation"]
-    assert not (of_recording["train"] | of_recording["validation"]) & of_recording["test"]
-    assert abs(len(parts["validation"]) / (len(parts["train"]) + len(parts["validation"])) - 0.1) < 0.005
-    shares = np.bincount(labels[parts["validation"]], minlength=8) / len(parts["validation"])
-    assert np.abs(shares - np.bincount(labels) / len(labels)).max() < 0.01
+def test_timnet_is_the_split_of_the_record(clips):
+    """The same clips are tested as by KFold over the paths in sorted order, written out."""
+    paths = sorted(f"Actor_{actor:02d}/{file}" for actor, file in zip(clips.actor, clips.file))
+    fold = splits.assign_folds("timnet", clips, FOLDS, seed=1)
+    for k, (_, test) in enumerate(KFold(n_splits=10, shuffle=True, random_state=46).split(paths)):
+        assert {paths[i].split("/")[1] for i in test} == set(clips.file[fold == k])
 
 
-def test_a_pair_of_clips_stays_together_whatever_the_seed(corpus):
-    labels, recordings = corpus
+def test_named_speaker_folds(clips):
+    for cv, fold, actors in (("emobox", 0, {1, 11, 20, 21}), ("luna", 4, {1, 4, 9, 22}), ("loso", 6, {7})):
+        assert set(clips.actor[splits.assign_folds(cv, clips, FOLDS, seed=42) == fold]) == actors
+
+
+def test_sentences_are_apart(clips):
+    parts = parts_of("sentence", clips, 0)
+    assert set(clips.statement[parts["test"]]) == {1}
+    assert set(clips.statement[np.concatenate([parts["train"], parts["validation"]])]) == {2}
+
+
+def test_a_pair_of_clips_stays_together_whatever_the_seed(clips):
+    pair = np.flatnonzero(clips.file.isin(TWINS))
     for seed in range(20):
-        of_clip = splits.stratified_folds(labels, recordings, FOLDS, seed)
-        assert of_clip[10] == of_clip[700]
-        fold = (of_clip[10] + 1) % FOLDS                    # where the pair is trained on or validates
-        parts = splits.parts_of_fold(fold, of_clip, labels, recordings, 0.1, seed)
-        assert len({name for name, clips in parts.items() for clip in (10, 700) if clip in clips}) == 1
+        of_clip = splits.assign_folds("stratified", clips, FOLDS, seed)
+        assert of_clip[pair[0]] == of_clip[pair[1]]
+        fold = (of_clip[pair[0]] + 1) % FOLDS               # where the pair is trained on or validates
+        parts = splits.parts_of_fold("stratified", fold, of_clip, clips, 0.1, seed)
+        assert len({name for name, members in parts.items() for clip in pair if clip in members}) == 1
 
 
-def test_seed_changes_folds_and_each_fold_draws_its_own_validation(corpus):
-    labels, recordings = corpus
-    one, again, other = (splits.stratified_folds(labels, recordings, FOLDS, seed) for seed in (1, 1, 2))
+def test_a_twin_of_a_tested_clip_is_not_trained_on(clips):
+    """The sentences part the twins: one is tested, and the other is in no part."""
+    first, second = np.flatnonzero(clips.file.isin(TWINS))
+    parts = parts_of("sentence", clips, 0)
+    assert first in parts["test"] and second not in np.concatenate(list(parts.values()))
+
+
+def test_seed_changes_folds_and_each_fold_draws_its_own_validation(clips):
+    one, again, other = (splits.assign_folds("stratified", clips, FOLDS, seed) for seed in (1, 1, 2))
     assert (one == again).all() and (one != other).any()
-    chosen = [set(splits.parts_of_fold(k, one, labels, recordings, 0.1, 1)["validation"]) for k in (0, 1)]
+    chosen = [set(parts_of("stratified", clips, fold, seed=1)["validation"]) for fold in (0, 1)]
     assert chosen[0] != chosen[1]
 
 
-def test_too_few_recordings_are_said():
+def test_clips_that_a_protocol_does_not_fit_are_said(clips):
+    few = clips[clips.label < 2].groupby("label").head(4)
     with pytest.raises(ValueError, match="5 folds need 5 recordings"):
-        splits.stratified_folds(np.array([0] * 9 + [1] * 4), np.arange(13), FOLDS, seed=0)
+        splits.assign_folds("stratified", few, FOLDS, seed=0)
+    with pytest.raises(ValueError, match="luna folds name all 24 actors.*1, 2"):
+        splits.assign_folds("luna", clips[clips.actor <= 2], FOLDS, seed=0)
+    with pytest.raises(ValueError, match="emobox folds name all 24 actors"):
+        splits.assign_folds("emobox", clips.assign(actor=clips.actor + 1), FOLDS, seed=0)
+    with pytest.raises(ValueError, match="sentence needs at least two"):
+        splits.assign_folds("sentence", clips[clips.statement == 1], FOLDS, seed=0)

@@ -20,10 +20,10 @@ def test_demo_says_that_it_is_one_and_learns(demo):
     _, done = demo
     assert done.stdout.count("not real numbers") == 2
     assert done.stderr.strip() == ""                                # no start-up noise, no warnings
-    for fact in ("120 clips", "chance 12.5%", "8 fits", "fold 0:", "parameters"):
+    for fact in ("120 clips", "chance 12.5%", "10 fits", "fold 0:", "parameters"):
         assert fact in done.stdout
     summary = pd.read_csv(demo[0] / "results/demo/summary.csv")
-    assert set(summary.model) == set(config.MODELS)
+    assert set(summary.model) == {*config.MODELS, "committee"}
     assert (summary.accuracy_mean > 0.25).all()                     # chance is 0.125; 120 clips, 4 standard errors
 
 
@@ -31,7 +31,7 @@ def test_demo_run_is_complete_and_adds_up(demo):
     folder = demo[0] / "results/demo"
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "environment.json", "clips.csv", "folds.csv", "fits", "summary.csv", "fits.csv",
-        "predictions.csv.gz", "histories.csv.gz"}
+        "predictions.csv.gz", "validation_predictions.csv.gz", "histories.csv.gz"}
     predictions, folds = pd.read_csv(folder / "predictions.csv.gz"), pd.read_csv(folder / "folds.csv")
     probabilities = predictions[[f"p_{name}" for name in config.CLASSES]].to_numpy()
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
@@ -97,7 +97,8 @@ def test_viz_draws_the_demo(demo):
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in (folder / "visualizations").iterdir()}
     assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
-                     "per_actor.png", "confusion.png", *(f"curves_{model}.png" for model in config.MODELS),
+                     "per_actor.png", "reliability.png", "confusion.png", "confusion_all_committee.png",
+                     *(f"curves_{model}.png" for model in config.EPOCHS),
                      *(f"confusion_mfcc_{model}.png" for model in config.MODELS)}
     assert all(path.stat().st_size > 10_000 for path in (folder / "visualizations").iterdir())
 
@@ -148,7 +149,7 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path, sign):
 @pytest.mark.parametrize("arguments, words", [
     (["--data-dir", "nowhere"], "nowhere: no RAVDESS clips"),
     (["--models", "transformer"], "invalid choice: 'transformer'"),
-    (["--folds", "5"], "not all within 0..4"),
+    (["--cv", "holdout"], "invalid choice: 'holdout'"),
     (["--jobs", "0"], "not at least 1"),
     (["--run", "../elsewhere"], "not a plain folder name"),
 ])
@@ -156,6 +157,29 @@ def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
     done = run("train.py", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())                             # nothing half-written
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--folds", "5"], "not all within 0..1"),
+    (["--cv", "luna"], "the luna folds name all 24 actors of RAVDESS"),
+])
+def test_what_the_clips_rule_out_is_one_clear_line(tmp_path, arguments, words):
+    """Said before features are extracted; the survey of the clips is all that is on disk."""
+    done = run("train.py", "--demo", *arguments, cwd=tmp_path)
+    assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.glob("results")) and not list(tmp_path.glob("cache/features*"))
+
+
+def test_unseen_speakers_are_unseen_by_training_and_its_choices(tmp_path):
+    """`--cv loso` end to end on the demo corpus: one actor out, whole actors validate."""
+    done = run("train.py", "--demo", "--cv", "loso", *SHORT[1:], "--folds", 0, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "leave one speaker out, test speaker unseen" in done.stdout
+    folds = pd.read_csv(tmp_path / "results/demo-loso/folds.csv")
+    assert folds.groupby("actor").part_0.nunique().eq(1).all()
+    assert set(folds.part_0) == {"train", "validation", "test"}
+    assert (folds.fold.nunique(), folds[folds.part_0 == "test"].actor.nunique()) == (folds.actor.nunique(), 1)
+    assert "protocol" in pd.read_csv(tmp_path / "results/demo-loso/summary.csv")
 
 
 def test_viz_of_a_missing_run_is_one_clear_line(tmp_path):
@@ -186,7 +210,11 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     clips = pd.DataFrame(dict(file=[f"{k:02d}" for k in range(160)], actor=1, label=np.arange(160) % 8,
                               recording=[f"{k:02d}" for k in range(160)]))
     corpus = type("Corpus", (), {"key": "k", "folder": "f"})
-    hashes = lambda: {train.task_key(task): task.settings_hash for task in train.plan(clips, corpus, settings, "p")}  # noqa: E731
+    folds = train.split(clips, settings, None)
+
+    def hashes():
+        return {train.task_key(task): task.settings_hash for task in train.plan(clips, folds, corpus, settings, "p")}
+
     before = hashes()
     settings.RUN, settings.CACHE_DIR = "other", "elsewhere"
     assert hashes() == before                                       # where is not what

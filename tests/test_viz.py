@@ -7,6 +7,7 @@ import pytest
 
 import config
 import results
+import scores
 import viz
 
 CLASSES = config.CLASSES
@@ -14,12 +15,13 @@ PLAN = {"features": ["mfcc", "mel"], "models": ["cnn1d", "mlp"], "folds": 2}
 
 
 def predictions(feature="mfcc", model="cnn1d", fold=0):
-    """Ten clips of each emotion; of `happy` three are taken for `angry`, everything else is right."""
+    """Ten clips of each emotion; of `happy` three are taken for `angry`, everything else is right; all at 60 %."""
     true = np.repeat(CLASSES, 10)
     predicted = true.copy()
     predicted[20:23] = "angry"
-    return pd.DataFrame(dict(feature=feature, model=model, fold=fold, file=[f"{k}.wav" for k in range(80)],
-                             actor=np.arange(80) % 4 + 1, true=true, predicted=predicted))
+    table = pd.DataFrame(dict(feature=feature, model=model, fold=fold, file=[f"{k}.wav" for k in range(80)],
+                              actor=np.arange(80) % 4 + 1, true=true, predicted=predicted))
+    return table.assign(**{f"p_{name}": np.where(predicted == name, 0.6, 0.4 / 7) for name in CLASSES})
 
 
 def test_confusion_counts_and_percentages_are_in_the_fixed_order():
@@ -45,10 +47,23 @@ def test_confusion_title_tells_the_accuracy():
 def test_comparison_writes_mean_and_spread_of_the_folds():
     worse = predictions(fold=1)
     worse.loc[:7, "predicted"] = "sad"                                # eight more wrong: 69 of 80
-    figure = viz.comparison(pd.concat([predictions(), worse]), chance=1 / 8)
-    texts = [text.get_text() for text in figure.axes[0].texts]
+    summary = pd.DataFrame([dict(model="cnn1d", feature="mfcc", accuracy_low=0.8, accuracy_high=0.95,
+                                 p_against_best=0.25)])
+    figure = viz.comparison(pd.concat([predictions(), worse]), summary, chance=1 / 8)
+    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes]
     folds = 100 * np.array([77, 69]) / 80
-    assert texts == [f"{folds.mean():.1f} ± {folds.std(ddof=1):.1f}"]
+    assert texts[0] == [f"{folds.mean():.1f} ± {folds.std(ddof=1):.1f}  p 0.25"]
+    assert "p" not in texts[1][0]
+    whisker = figure.axes[0].collections[0].get_segments()[0][:, 0]
+    assert whisker == pytest.approx([80, 95])                           # the interval, not the standard deviation
+
+
+def test_reliability_is_drawn_before_and_after_the_temperature():
+    """All answers at 60 %, all right but the three: after cooling to certainty the point is at 100 %."""
+    fits = pd.DataFrame([dict(feature="mfcc", model="cnn1d", fold=0, temperature=0.05)])
+    _, given, cooled = viz.reliability(predictions(), fits).axes[0].lines
+    assert [*given.get_xydata()[0]] == pytest.approx([60, 100 * 77 / 80])
+    assert [*cooled.get_xydata()[0]] == pytest.approx([100, 100 * 77 / 80])
 
 
 def test_missing_fits_are_counted_and_named():
@@ -71,23 +86,30 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
     table = predictions().drop(columns=["feature", "model", "fold"])
     for fold, kept in ((0, "now"), (1, "before")):
         metrics = dict(feature="mfcc", model="cnn1d", fold=fold, protocol="p", settings_hash=kept, fit_seconds=1.0,
-                       parameters=5, epochs=2, best_epoch=1, **results.scores(table.true, table.predicted))
+                       parameters=5, epochs=2, best_epoch=1, **scores.of_fit(table, table))
         results.write_fit(run / "fits" / results.fit_name("mfcc", "cnn1d", fold), {
             "metrics.json": json.dumps(metrics), "predictions.csv": table.to_csv(index=False),
-            "history.csv": "epoch,loss\n1,0.5\n2,0.4\n"})
+            "validation_predictions.csv": table.to_csv(index=False), "history.csv": "epoch,loss\n1,0.5\n2,0.4\n"})
     hashes = {results.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
-    results.write_json(run / "config.json", {"settings_hashes": hashes})
+    results.write_json(run / "config.json", {"settings_hashes": hashes, "FOLDS": 2})
     for name in ("clips.csv", "folds.csv"):
         results.write_csv(run / name, table)
     with_fits = results.read_run(run)
     assert list(with_fits.fits.fold) == [0]
-    results.write_tables(run, results.collect(run, hashes))
+    results.write_tables(run, results.collect(run, hashes), 2)
     (run / "fits").rename(tmp_path / "elsewhere")
     without = results.read_run(run)
-    for name in ("fits", "predictions", "histories", "summary"):
+    for name in (*results.TABLES, "summary"):
         one, other = getattr(with_fits, name), getattr(without, name)
         assert list(one.columns) == list(other.columns) and len(one) == len(other) > 0
     assert without.summary.accuracy_mean[0] == pytest.approx(77 / 80)
+
+
+def test_equal_tables_give_equal_bytes(tmp_path):
+    for name in ("one.csv.gz", "other.csv.gz"):
+        results.write_csv(tmp_path / name, predictions())
+    assert (tmp_path / "one.csv.gz").read_bytes() == (tmp_path / "other.csv.gz").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one.csv.gz"), predictions())
 
 
 def test_a_run_that_cannot_be_read_is_named(tmp_path):

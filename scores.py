@@ -1,0 +1,98 @@
+"""How good, how sure, how it compares, how calibrated: pure functions of predictions, shares between 0 and 1."""
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from scipy.stats import t as student
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from seeds import generator
+
+NAMES = ("accuracy", "uar", "weighted_f1", "macro_f1")
+CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")
+DRAWS = 10_000              # of the bootstrap
+BINS = 15                   # of the calibration error
+LEAST = 1e-7                # probability below which a logarithm does not look
+
+
+def scores(true, predicted):
+    """The four numbers of a fit, from class names or indices (clips,)."""
+    return dict(accuracy=accuracy_score(true, predicted), uar=balanced_accuracy_score(true, predicted),
+                weighted_f1=f1_score(true, predicted, average="weighted"),
+                macro_f1=f1_score(true, predicted, average="macro"))
+
+
+def of_fit(test, validation):
+    """All numbers of a fit, from its tables of predictions with columns true, predicted, p_<class>.
+
+    The temperature is chosen on the validation clips; the calibration error is that of the test clips.
+    """
+    columns = [name for name in test if name.startswith("p_")]
+    labels = validation.true.map({name[2:]: k for k, name in enumerate(columns)}).to_numpy()
+    temperature = best_temperature(validation[columns].to_numpy(), labels)
+    right, p = (test.true == test.predicted).to_numpy(), test[columns].to_numpy()
+    return dict(**scores(test.true, test.predicted),
+                validation_accuracy=float((validation.true == validation.predicted).mean()), temperature=temperature,
+                calibration_error=calibration_error(p, right),
+                calibration_error_after=calibration_error(cooled(p, temperature), right))
+
+
+def interval_over_actors(correct, actors, level=0.95):
+    """Percentile bootstrap of the accuracy over actors, who are drawn whole: (low, high).
+
+    correct : bool (clips,); actors : (clips,), who speaks. Clips of one voice are right or wrong together, so an
+    interval over clips would be too narrow (cluster bootstrap; Efron & Tibshirani, 1993).
+    """
+    _, actor = np.unique(actors, return_inverse=True)
+    right, clips = np.bincount(actor, np.asarray(correct, float)), np.bincount(actor)
+    rng = generator(0, "bootstrap over actors")
+    times = rng.multinomial(len(clips), np.full(len(clips), 1 / len(clips)), DRAWS)         # (draws, actors)
+    low, high = np.quantile(times @ right / (times @ clips), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def corrected_t_test(a, b, folds):
+    """Two-sided p of equal accuracy, from `a` and `b` on the same folds of a `folds`-fold cross-validation.
+
+    Training sets overlap, so fold differences are not independent: their variance is taken 1/k + test/train times
+    instead of 1/k (Nadeau & Bengio, "Inference for the generalization error", 2003). NaN below two folds.
+    """
+    difference = np.asarray(a, float) - np.asarray(b, float)
+    k = len(difference)
+    if k < 2:
+        return np.nan
+    variance = difference.var(ddof=1) * (1 / k + 1 / (folds - 1))
+    if variance == 0:
+        return 1.0 if difference.mean() == 0 else 0.0
+    return float(2 * student.sf(abs(difference.mean()) / np.sqrt(variance), k - 1))
+
+
+# -- calibration -----------------------------------------------------------------------------------
+def best_temperature(probabilities, labels):
+    """The temperature that makes the labels likeliest: probabilities (clips, classes), labels int (clips,).
+
+    Guo et al., "On calibration of modern neural networks", 2017. Above 1 the net was too sure, below 1 not enough.
+    """
+    def loss(log_temperature):
+        heated = cooled(probabilities, np.exp(log_temperature))
+        return -np.log(heated[np.arange(len(labels)), labels].clip(LEAST)).mean()
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def cooled(probabilities, temperature):
+    """Probabilities (clips, classes) at a temperature; the order of the classes stays."""
+    return softmax(np.log(np.clip(probabilities, LEAST, 1)) / temperature, axis=-1)
+
+
+def reliability(probabilities, correct, bins=BINS):
+    """Of the clips in each of equally wide bins of confidence: (confidence, share right, number of clips)."""
+    confidence, correct = probabilities.max(axis=1), np.asarray(correct, float)
+    where = np.minimum((confidence * bins).astype(int), bins - 1)
+    clips = np.bincount(where, minlength=bins)
+    mean = lambda values: np.bincount(where, values, bins) / np.maximum(clips, 1)                   # noqa: E731
+    return mean(confidence), mean(correct), clips
+
+
+def calibration_error(probabilities, correct):
+    """Expected calibration error: how far confidence and share right lie apart, on average over clips."""
+    confidence, right, clips = reliability(probabilities, correct)
+    return float((clips * abs(confidence - right)).sum() / clips.sum())

@@ -69,10 +69,12 @@ def parse(arguments=None):
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
     ARGUMENTS = parse()
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -342,7 +344,8 @@ def do(task, x, lengths):
     if task.model == "svm":
         outcome = svm.fit(x, labels, task.parts, settings)
     else:
-        import fit as fitting  # here, since it brings TensorFlow
+        with interrupts_waiting():
+            import fit as fitting  # here, since it brings TensorFlow
         outcome = fitting.fit(task.model, x, lengths, labels, task.parts, task.seed, settings)
 
     def predictions(part):
@@ -367,6 +370,24 @@ def do(task, x, lengths):
         files |= {"history.csv": pd.DataFrame(outcome["history"]).to_csv(index=False),
                   "preprocessing.json": results.as_json(preprocessing), "model.keras": outcome["model"]}
     return task, metrics, {"metrics.json": results.as_json(metrics), **files}
+
+
+@contextlib.contextmanager
+def interrupts_waiting():
+    """Ctrl-C within the block takes effect at its end: an import of keras cut short says that a package is missing."""
+    if threading.current_thread() is not threading.main_thread():       # dask's workers; they get none
+        yield
+        return
+    asked = []
+    before = {number: signal.signal(number, lambda number, frame: asked.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in asked[:1]:
+        signal.raise_signal(number)
 
 
 def stop_workers():

@@ -2,17 +2,15 @@
 import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from commands import SHORT, UNNOISY, command, digits, run
+from commands import ROOT, SHORT, UNNOISY, digits, run
 from joblib.externals.loky import get_reusable_executor
 
 import engines
@@ -48,14 +46,11 @@ def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
     study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
     study.mkdir(), elsewhere.mkdir()
     with dask_cluster(elsewhere) as (address, workers):
-        words, how = command("train.py", *SHORT, "--backend", "dask", "--scheduler", address, cwd=study)
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
-        while process.poll() is None and not all(fits(worker.pid) for worker in workers):
-            time.sleep(0.1)
-        workers[0].kill()
-        out, err = process.communicate(timeout=500)
-    assert process.returncode == 0, err
-    assert "2 side by side" in out and digits(study) == mlps(demo)
+        done = run_with_killed_workers(tmp_path / "killed", 1, *SHORT, "--backend", "dask", "--scheduler", address,
+                                       cwd=study)
+        assert [worker.poll() for worker in workers].count(None) == 1
+    assert done.returncode == 0, done.stderr
+    assert "2 side by side" in done.stdout and digits(study) == mlps(demo)
     assert not list(elsewhere.glob("results")) and not list(elsewhere.glob("cache"))
 
 
@@ -67,25 +62,40 @@ def test_ray_gives_the_same_digits(demo, tmp_path):
 
 
 def test_a_killed_loky_worker_is_one_clear_line_and_costs_only_unfinished_fits(demo, tmp_path):
-    """Both mlp fits are done before the cnn1d fits, which the kill interrupts."""
-    both = ["--demo", "--models", "mlp", "cnn1d", "--jobs", 2]
+    """Both mlp fits are done before; then the workers die in the middle of the cnn1d fits."""
     assert run("train.py", *SHORT, "--jobs", 2, cwd=tmp_path).returncode == 0
-    words, how = command("train.py", *both, cwd=tmp_path)
-    how["env"] = {**how["env"], "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **how)
-    facts = ""
-    for line in process.stdout:
-        facts += line
-        if "side by side" in line:                      # the last before the fits
-            break
-    while process.poll() is None and len(at_work := fitting(process.pid)) < 2:
-        time.sleep(0.1)
-    for worker in at_work:
-        os.kill(worker, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2 and "Traceback" not in err and "2 finished before, 2 to do" in facts
-    assert re.search(r"a worker ended before its task did.*Finished fits are kept", err)
+    done = run_with_killed_workers(tmp_path / "killed", 2, "--demo", "--models", "mlp", "cnn1d", "--jobs", 2,
+                                   cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "2 finished before, 2 to do" in done.stdout
+    assert re.search(r"a worker ended before its task did.*Finished fits are kept", done.stderr)
     assert digits(tmp_path) == mlps(demo)
+
+
+def run_with_killed_workers(killed, number, *arguments, cwd):
+    """train.py, whose first `number` fits kill their worker when the network is trained; `killed` is a free path."""
+    words = [sys.executable, "-c", KILL_AND_TRAIN, killed, number, *arguments]
+    return subprocess.run(list(map(str, words)), cwd=cwd, capture_output=True, text=True, timeout=500,
+                          env={**UNNOISY, "PYTHONPATH": str(ROOT)})
+
+
+KILL_AND_TRAIN = """
+import os, signal, sys
+import train
+
+def do(task, x, lengths, do=train.do, killed=sys.argv[1], number=int(sys.argv[2])):
+    import fit
+    for victim in range(number):
+        try:
+            os.mkdir(killed + str(victim))
+        except FileExistsError:
+            continue
+        fit.probabilities = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        break
+    return do(task, x, lengths)
+
+train.do = do
+train.main(train.parse(sys.argv[3:]))
+"""
 
 
 def test_workers_that_grow_are_kept():
@@ -107,21 +117,6 @@ def grow(left_behind=[]):                                                       
 def mlps(demo):
     """The mlp fits of the uninterrupted run."""
     return {name: fit for name, fit in digits(demo[0]).items() if "-mlp-" in name}
-
-
-def fitting(pid):
-    """Process ids of the loky workers started by `pid` that are at work on a fit."""
-    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True).stdout
-    workers = [int(line.split()[0]) for line in found.splitlines() if "popen_loky" in line]
-    return [worker for worker in workers if fits(worker)]
-
-
-def fits(pid):
-    """Whether a process has loaded TensorFlow, which only a fit does."""
-    maps = Path(f"/proc/{pid}/maps")
-    if not maps.exists():
-        pytest.skip("needs /proc to see when the fits are under way")
-    return "tensorflow" in maps.read_text()
 
 
 def test_workers_with_more_threads_are_refused(tmp_path):

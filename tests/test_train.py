@@ -145,6 +145,23 @@ def test_asked_to_stop_it_says_how_to_go_on(tmp_path, sign):
     assert code not in (0, -signal.SIGKILL) and "goes on from here" in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_for_the_import_it_meets(sign):
+    import train
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    finished = False
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            with train.interrupts_waiting():
+                signal.raise_signal(sign)
+                finished = True
+        with pytest.raises(KeyboardInterrupt):                      # the handlers are back
+            signal.raise_signal(sign)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert finished
+
+
 # -- what users get wrong --------------------------------------------------------------------------
 @pytest.mark.parametrize("arguments, words", [
     (["--data-dir", "nowhere"], "nowhere: no RAVDESS clips"),

@@ -22,7 +22,7 @@ TRIM_DB = 30.0                # cut leading and trailing sound this far below th
                               # Trimming helps on unseen speakers (+3 to 5 points) and shortens the clips
 PEAK_NORMALISE = False        # True removes the level of a clip. Level tells emotions apart in RAVDESS (calm
                               # peaks near -30 dBFS, angry near -9) but depends on the microphone elsewhere
-CLIP_SECONDS = 3.0            # frames per clip after trimming: shorter clips are padded (the nets do not
+CLIP_SECONDS = 2.95           # frames per clip after trimming: shorter clips are padded (the nets do not
                               # look at padding), longer ones (2 % of them) keep their middle
 
 # -- features --------------------------------------------------------------------------------------
@@ -51,17 +51,17 @@ SEED = 42                     # of everything random; results differ by a point 
 
 # -- training --------------------------------------------------------------------------------------
 MODELS = ("cnn1d", "bilstm", "hybrid", "mlp", "svm")     # mlp and svm see functionals, the others frames
-EPOCHS = {"cnn1d": 24, "bilstm": 22, "hybrid": 22, "mlp": 40}  # at most; an epoch sees every clip and copy once
+EPOCHS = {"cnn1d": 40, "bilstm": 40, "hybrid": 40, "mlp": 40}  # at most; an epoch sees every clip and copy once
 # Clips per step; larger steps suit the recurrence, which then runs fewer of them.
-BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 128, "mlp": 64}
-LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 3e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
+BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 64, "mlp": 64}
+LEARNING_RATE = {"cnn1d": 3e-3, "bilstm": 3e-3, "hybrid": 3e-3, "mlp": 2e-3}    # of AdamW at the start
 WEIGHT_DECAY = 1e-2           # pull of the weights towards zero, per step in units of the learning rate
 EMA = 0.99                    # validation and the kept weights use this running average of the weights; 0: off
 MIXUP_ALPHA = 0.2             # Beta(alpha, alpha) mixes pairs of clips; 0: off, 1: mixes strongly
 LABEL_SMOOTHING = 0.1         # share of each target spread over all classes
 TIME_MASK_SECONDS = 0.35      # SpecAugment: a stretch of up to this length is blanked per clip and epoch; 0: off
 BAND_MASK_SHARE = 0.17        # SpecAugment: up to this share of the bands or coefficients is blanked; 0: off
-KEEP = "best"                 # "last": the weights at the end of EPOCHS, so no epoch is picked for being lucky on a
+KEEP = "last"                 # "last": the weights at the end of EPOCHS, so no epoch is picked for being lucky on a
                               # hundred validation clips; "best": those of the best validation accuracy, with
 EARLY_STOPPING_PATIENCE = 30  # epochs without a better one, then training stops
 SCHEDULE = "cosine"           # "cosine": the learning rate falls to zero over EPOCHS, along half a cosine;
@@ -78,4 +78,4 @@ FEATURE_SETTINGS = dict(sr=SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP_LENGTH, n_me
                         fmin=F_MIN, fmax=F_MAX, top_db=TOP_DB)
 AUGMENTATION_SETTINGS = dict(stretch_rate=STRETCH_RATE, pitch_semitones=PITCH_SEMITONES,
                              noise_snr_db=NOISE_SNR_DB)
-FRAMES = 1 + int(CLIP_SECONDS * SAMPLE_RATE) // HOP_LENGTH          # per clip: 130
+FRAMES = 1 + int(CLIP_SECONDS * SAMPLE_RATE) // HOP_LENGTH          # per clip: 128

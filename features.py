@@ -117,7 +117,8 @@ def functionals(x, lengths):
 
     mean = np.where(real, x, 0).sum(axis=1) / count                             # (clips, n)
     deviation = np.where(real, x - mean[:, None], 0)
-    variance, third, fourth = ((deviation**power).sum(axis=1) / count for power in (2, 3, 4))
+    square = deviation * deviation
+    variance, third, fourth = (power.sum(axis=1) / count for power in (square, square * deviation, square * square))
     std = np.sqrt(variance)
     varies = std > 1e-7 * (1 + np.abs(mean))            # anything less is rounding, not speech
     scale = np.where(varies, std, 1)

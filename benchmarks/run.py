@@ -97,8 +97,8 @@ def training_flops(network, batch):
     total = 0
     for layer in network.layers:
         kind, name = type(layer).__name__, layer.name
-        if kind == "Conv1D":
-            total += 2 * layer.kernel.shape[0] * layer.kernel.shape[1] * layer.kernel.shape[2] * layer.output.shape[1]
+        if kind in ("Conv1D", "Conv2D"):                # every output position sees the whole kernel
+            total += 2 * int(np.prod(layer.kernel.shape)) * int(np.prod(layer.output.shape[1:-1]))
         elif kind == "Dense":
             total += 2 * layer.kernel.shape[0] * layer.kernel.shape[1]
         elif kind == "Bidirectional":

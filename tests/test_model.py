@@ -75,17 +75,27 @@ def test_the_last_real_frame_counts(name):
 
 
 def test_gate_is_the_closed_form():
-    """With its convolutions at zero the gate is tanh(beta of the second normalisation)."""
+    """With its convolutions at zero the gate is sigmoid(beta of the second normalisation)."""
     x = keras.Input((6, 4))
-    block = keras.Model(x, model.gated_residual(x, keras.ops.ones((1, 6, 1)), 4, "block"))
+    block = keras.Model(x, model.gated_residual(x, keras.ops.ones((1, 6, 1)), 1, "block"))
     for weight in block.weights:
         if "conv" in weight.path:
             weight.assign(np.zeros(weight.shape))
-    block.layers[-1]                                    # the sum x + x * gate
     beta = [weight for weight in block.weights if weight.path.endswith("beta")][-1]
     beta.assign(np.full(4, 0.5))
     y = np.random.default_rng(0).random((2, 6, 4), np.float32)
-    assert np.allclose(block(y), y * (1 + np.tanh(0.5)), atol=1e-6)
+    assert np.allclose(block(y), y / (1 + np.exp(-0.5)), atol=1e-6)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4, 7, 32])
+def test_folded_convolution_is_a_dilated_one(dilation):
+    """The route over Conv2D equals Keras's own dilated Conv1D, also where the steps do not fill the last row."""
+    rng = np.random.default_rng(dilation)
+    x = rng.standard_normal((2, 30, 4), dtype=np.float32)
+    kernel = rng.standard_normal((3, 4, 5), dtype=np.float32)
+    folded = keras.ops.conv(model.fold(x, dilation), kernel[:, None], padding="same")
+    dilated = keras.ops.conv(x, kernel, padding="same", dilation_rate=dilation)
+    assert np.allclose(np.reshape(folded, (2, -1, 5))[:, :30], dilated, atol=1e-5)
 
 
 def test_reloads_bit_identical_without_our_code(tmp_path):

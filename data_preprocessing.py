@@ -205,9 +205,13 @@ def read_audio(path):
 
 def load_waveform(path, *, sr, trim_db, peak_normalise):
     """A file (its path, or open) as the features want it: float32 (samples,) at `sr` Hz, mono, its ends trimmed."""
+    return prepare(*read_audio(path), sr=sr, trim_db=trim_db, peak_normalise=peak_normalise)
+
+
+def prepare(y, rate, *, sr, trim_db, peak_normalise):
+    """A waveform (samples,) at `rate` Hz -> resampled to `sr` Hz, its ends trimmed."""
     import librosa
     import soxr
-    y, rate = read_audio(path)
     if rate != sr:
         y = soxr.resample(y, rate, sr, quality="HQ")
     if trim_db is not None:

@@ -283,3 +283,8 @@ def model_bytes(network):
         path = Path(folder) / "model.keras"
         network.save(path)
         return path.read_bytes()
+
+
+def saved_network(path):
+    """The network in a .keras file, in Keras's safe mode: no code comes with it."""
+    return keras.models.load_model(path, compile=False, safe_mode=True)

@@ -11,6 +11,7 @@ NAMES = ("accuracy", "uar", "weighted_f1", "macro_f1")
 CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")
 DRAWS = 10_000              # of the bootstrap
 BINS = 15                   # of the calibration error
+SURE = 0.9                  # share of right answers that a sure answer promises
 LEAST = 1e-7                # probability below which a logarithm does not look
 
 
@@ -96,3 +97,15 @@ def calibration_error(probabilities, correct):
     """Expected calibration error: how far confidence and share right lie apart, on average over clips."""
     confidence, right, clips = reliability(probabilities, correct)
     return float((clips * abs(confidence - right)).sum() / clips.sum())
+
+
+def confidence_needed(confidence, right, share=SURE, least=20):
+    """The lowest confidence from which on at least `share` of the answers are right: in (0, 1].
+
+    confidence : float (clips,); right : bool (clips,). 1 where no `least` or more clips are right so often.
+    """
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    confidence, right = np.asarray(confidence)[order], np.asarray(right)[order]              # from the surest down
+    enough = np.cumsum(right) >= share * np.arange(1, len(right) + 1)
+    enough[:least - 1] = False
+    return float(confidence[enough].min()) if enough.any() else 1.0

@@ -360,6 +360,40 @@ def per_actor(predictions, sexes, chance):
     return figure
 
 
+def timeline(name, y, rate, rows, labels):
+    """A recording and its emotions over time: waveform, mel spectrogram (dB), probabilities (%) of each window.
+
+    y : float (samples,) at `rate` Hz; rows : start, end (s), label, unsure, p_<label>, a row per window
+    """
+    seconds, columns = len(y) / rate, 2000                                  # columns of pixels, about
+    figure = new_figure(f"Emotion over time: {name}", 9, 6)
+    wave, mel, emotions = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1.5, 2])
+    step = max(1, len(y) // columns)
+    pieces = y[:len(y) // step * step].reshape(-1, step)                    # (about columns, step)
+    wave.fill_between(np.arange(len(pieces)) * step / rate, pieces.min(axis=1), pieces.max(axis=1), color=BLUE, lw=0.3)
+    wave.set(ylabel="waveform", ylim=(-1.05 * np.abs(y).max(), 1.05 * np.abs(y).max()))
+
+    power = features.power_spectrogram(y, n_fft=2048, hop_length=max(512, step))            # (frames, bins)
+    decibels = features.mel_spectrogram(power, sr=rate, n_mels=64, fmin=0.0, fmax=rate / 2, top_db=80.0)
+    mel.imshow(decibels.T, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, 64))
+    mel.set(ylabel="mel band", yticks=[])
+
+    hop = np.diff(rows.start).min() if len(rows) > 1 else seconds
+    centres = ((rows.start + rows.end) / 2).to_numpy()
+    for centre, p in zip(centres, 100 * rows[[f"p_{label}" for label in labels]].to_numpy()):
+        emotions.imshow(p[:, None], extent=(centre - hop / 2, centre + hop / 2, len(labels) - 0.5, -0.5),
+                        vmin=0, vmax=100, cmap="Blues", aspect="auto")
+    for unsure, face in ((False, ORANGE), (True, "none")):
+        best = rows[rows.unsure.astype(bool).eq(unsure) & rows.label.isin(labels)]
+        emotions.scatter((best.start + best.end) / 2, [labels.index(label) for label in best.label], s=18, color=face,
+                         edgecolor=ORANGE, label="unsure" if unsure else "answer")
+    emotions.set(yticks=range(len(labels)), yticklabels=labels, xlabel="seconds (middle of the window)",
+                 xlim=(0, seconds), ylim=(len(labels) - 0.5, -0.5))
+    emotions.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+    figure.colorbar(emotions.images[0], ax=emotions, label="probability (%)", pad=0.01)
+    return figure
+
+
 # -- examples, when there is audio -----------------------------------------------------------------
 def load_examples(run, data_dir):
     """One clip per emotion, alike in actor, sentence, intensity and repetition where the data has that.

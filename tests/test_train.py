@@ -205,7 +205,7 @@ def test_viz_of_a_missing_run_is_one_clear_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("script", ["train.py", "viz.py"])
+@pytest.mark.parametrize("script", ["train.py", "viz.py", "predict.py"])
 def test_help_loads_no_tensorflow(tmp_path, script):
     done = subprocess.run([sys.executable, "-X", "importtime", str(ROOT / script), "--help"],
                           capture_output=True, text=True, cwd=tmp_path, timeout=60)

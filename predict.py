@@ -1,0 +1,343 @@
+"""Emotion of speech, by a saved model; needs no data set.
+
+    python predict.py clip.wav more.flac folder/        the emotion of each file, with all probabilities
+    python predict.py talk.wav --window 3 --hop 1       emotion over time: a table and a picture per recording
+    python predict.py --mic 3                           three seconds from the microphone
+
+A model is the folder of a finished fit, such as results/default/fits/mfcc-cnn1d-fold0. All that prediction needs comes
+from there, and a waveform takes the functions that training used; config.py only says where runs are kept. What the
+models know is acted North American English: on anything else they are as sure, and less often right.
+"""
+import argparse
+import sys
+from pathlib import Path
+
+import config
+
+JUST_A_FEW = 8              # files: fewer are not worth starting processes for
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description="Emotion of speech files, by a model of train.py.")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="audio files, or folders (WAV, FLAC, MP3, OGG)")
+    parser.add_argument("--model", metavar="DIR", help="folder of a finished fit (default: of the net with the best "
+                        "inner validation in the run)")
+    parser.add_argument("--run", metavar="NAME", default=config.RUN, help="run with the models (default: %(default)s)")
+    parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
+                        help="folder with the runs (default: %(default)s)")
+    parser.add_argument("--committee", action="store_true", help="average all nets of the run, all folds: slower")
+    parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
+    parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
+    parser.add_argument("--hop", metavar="S", type=float, default=1.0,
+                        help="seconds from one window to the next (default: %(default)s)")
+    parser.add_argument("--out", metavar="DIR", default=config.VISUALIZATIONS_DIR, type=Path,
+                        help="folder for the pictures of --window (default: %(default)s)")
+    parser.add_argument("--mic", metavar="S", type=float, help="record S seconds from the microphone")
+    parser.add_argument("--jobs", metavar="N", type=int, default=-1, help="processes that read (default: one per core)")
+    args = parser.parse_args(arguments)
+    if bool(args.files) == bool(args.mic):
+        parser.error("name audio files or folders, or --mic SECONDS (one of the two)")
+    if args.model and args.committee:
+        parser.error("--committee takes all models of the run; --model names one")
+    for name in ("window", "hop", "mic"):
+        value = getattr(args, name)
+        if value is not None and not 0.1 <= value <= 3600:
+            parser.error(f"argument --{name}: {value} is not within 0.1 .. 3600 seconds")
+    return args
+
+
+if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    ARGUMENTS = parse()
+
+import json
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+import data_preprocessing as data
+import features
+import results
+import scores
+
+SHORT_SECONDS = 0.5             # after trimming; less than a word
+CLIPPED_SHARE = 0.001           # of the samples at full scale, from which on clipping is audible
+FULL_SCALE = 0.999
+SILENT_BELOW_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
+AT_ONCE = 256                   # windows in memory
+ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
+
+
+class PredictError(ValueError):
+    """The user asked for something that is not there; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A saved network and what it was trained with."""
+    name: str               # of its folder
+    network: object         # inputs as in training -> probabilities (clips, classes)
+    kept: dict              # preprocessing.json: labels, feature, input, frames, mean, std, temperature, settings
+
+
+def main(args):
+    try:
+        paths = audio_files(args.files)
+        folders = [Path(args.model)] if args.model else choose(args.results_dir / args.run, args.committee)
+        models = [load(folder) for folder in folders]
+        labels, threshold = common_labels(models), unsure_below(folders)
+        if args.mic:
+            paths = [microphone(args.mic)]
+    except (PredictError, results.RunError) as problem:
+        print(f"predict.py: error: {problem}", file=sys.stderr)
+        sys.exit(2)
+    print(f"{len(models)} models of {args.run}" if args.committee else f"model: {folders[0]}")
+
+    tables, broken = [], 0
+    for heard in in_batches(listen(paths, models, args)):
+        problems = [segment for segment in heard if "problem" in segment]
+        for segment in problems:
+            print(f"predict.py: {segment['file']}: {segment['problem']}", file=sys.stderr)
+        broken += len(problems)
+        tables.append(predicted([segment for segment in heard if "problem" not in segment], models, labels, threshold))
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    if not table.empty:
+        print(as_text(table, labels, threshold))
+        if args.window:
+            draw(table, args.out, labels)
+        if args.csv:
+            results.write_csv(args.csv, table.round(6))
+            print(f"written: {args.csv}")
+    if broken:
+        sys.exit(f"{broken} of {len(paths)} could not be used" if len(table) else 2)
+
+
+# -- models ----------------------------------------------------------------------------------------
+def choose(run, committee):
+    """Folders of the models to use: all nets of a run, or the one that its inner validation says is best."""
+    found = results.read_run(run).fits if (run / "config.json").exists() else pd.DataFrame()
+    nets = found[found.model.isin(list(config.EPOCHS))] if len(found) else found
+    nets = nets[[(run / "fits" / results.fit_name(*key)).exists() for key in
+                 nets[["feature", "model", "fold"]].itertuples(index=False)]] if len(nets) else nets
+    if nets.empty:
+        raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
+    if not committee:
+        kinds = nets.groupby(["feature", "model"]).validation_accuracy
+        nets = nets[kinds.transform("mean") == kinds.mean().max()]
+        nets = nets.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
+    return [run / "fits" / results.fit_name(*key)
+            for key in nets[["feature", "model", "fold"]].itertuples(index=False)]
+
+
+def load(folder):
+    """The model in a folder, in Keras's safe mode. raises : PredictError"""
+    import fit  # here, since it brings TensorFlow
+    try:
+        kept = json.loads((folder / "preprocessing.json").read_text())
+        return Model(folder.name, fit.saved_network(folder / "model.keras"), kept)
+    except (OSError, ValueError, KeyError) as problem:
+        raise PredictError(f"{folder}: no usable model (model.keras and preprocessing.json of a finished fit): "
+                           f"{str(problem).splitlines()[0]}") from problem
+
+
+def common_labels(models):
+    """The class names, which all models must share."""
+    labels = models[0].kept["labels"]
+    other = [model.name for model in models if model.kept["labels"] != labels]
+    if other:
+        raise PredictError(f"{other[0]} knows other emotions than {models[0].name}: they cannot be averaged")
+    return labels
+
+
+def unsure_below(folders):
+    """The confidence below which an answer is called unsure: learnt on the validation clips of these fits, as averaged
+    here; 1 (always unsure) if they are never right often enough."""
+    rows = []
+    for folder in folders:
+        table = pd.read_csv(folder / "validation_predictions.csv")
+        kept = json.loads((folder / "preprocessing.json").read_text())
+        columns = [f"p_{name}" for name in kept["labels"]]
+        table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
+        rows.append(table.assign(fold=folder.name.rsplit("-fold", 1)[-1])[["fold", "file", "true", *columns]])
+    mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
+    p = mean[columns].to_numpy()
+    return scores.confidence_needed(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)
+
+
+# -- sound -----------------------------------------------------------------------------------------
+def audio_files(names):
+    """Paths of the files named and of those in the folders named."""
+    found = []
+    for path in map(Path, names):
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+            if not inside:
+                raise PredictError(f"{path}: no audio files in this folder")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise PredictError(f"{path}: no such file")
+    return list(dict.fromkeys(found))
+
+
+def microphone(seconds):
+    """Records to microphone.wav in the current folder, and returns its path."""
+    try:
+        import sounddevice
+    except (ImportError, OSError) as problem:           # OSError: the library PortAudio is missing
+        raise PredictError(f"--mic needs sounddevice ({problem}): pip install sounddevice") from problem
+    import soundfile
+    path, rate = Path("microphone.wav"), config.SAMPLE_RATE
+    print(f"recording {seconds:g} s to {path} ...", flush=True)
+    try:
+        samples = sounddevice.rec(int(seconds * rate), samplerate=rate, channels=1, dtype="float32", blocking=True)
+    except sounddevice.PortAudioError as problem:
+        raise PredictError(f"--mic: no microphone that can be used ({problem})") from problem
+    soundfile.write(path, samples, rate)
+    return path
+
+
+def listen(paths, models, args):
+    """What the networks are to hear, file by file: yields the dicts of `hear`, with a progress bar over many."""
+    wanted = {input_key(model): model.kept for model in models}
+    jobs = 1 if len(paths) < JUST_A_FEW else args.jobs
+    heard = joblib.Parallel(jobs, return_as="generator")(
+        joblib.delayed(hear)(path, wanted, args.window, args.hop) for path in paths)
+    for segments in tqdm(heard, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
+        yield from segments
+
+
+def input_key(model):
+    """Models with the same key hear the same."""
+    return results.digest([model.kept[name] for name in ("loading", "features", "feature", "input", "frames")])
+
+
+def hear(path, wanted, window, hop):
+    """One recording -> [dict(file, start, end (s), note, inputs {key: (x, length)}), ...], a window each.
+
+    wanted : {key: preprocessing} of the models
+    In a pause inputs is None. A recording that cannot be used gives one dict(file, problem).
+    """
+    name = str(path)
+    try:
+        y, rate = data.read_audio(path)
+    except data.DataError as problem:
+        convert = f"; if it is sound, convert it: ffmpeg -i {name} {path.with_suffix('.wav')}" \
+            if "not readable" in str(problem) and path.suffix.lower() != ".wav" else ""
+        return [dict(file=name, problem=f"{problem}{convert}")]
+    segments, clipped = [], np.mean(np.abs(y) >= FULL_SCALE)
+    quiet = np.abs(y).max() * 10 ** (-SILENT_BELOW_DB / 20)
+    for start, end in spans(len(y) / rate, window, hop):
+        part = y[round(start * rate):round(end * rate)]
+        inputs, notes = None, []
+        if clipped > CLIPPED_SHARE:
+            notes.append(f"clipped: {clipped:.1%} of the samples are at full scale")
+        if np.abs(part).max() > quiet:
+            inputs, seconds, heard = inputs_of(part, rate, wanted)
+            if seconds < SHORT_SECONDS:
+                notes.append(f"very short: {seconds:.1f} s")
+            if seconds > 1.05 * heard:
+                notes.append(f"long: only the middle {heard:.1f} s of {seconds:.1f} are heard, see --window")
+        segments.append(dict(file=name, start=start, end=end, note="; ".join(notes), inputs=inputs))
+    return segments
+
+
+def spans(seconds, window, hop):
+    """[(start, end), ...] in seconds: the whole, or windows that lie within it (one, if it is shorter than that)."""
+    if not window or seconds <= window:
+        return [(0.0, seconds)]
+    return [(start, start + window) for start in np.arange(0, seconds - window + 1e-6, hop).tolist()]
+
+
+def inputs_of(y, rate, wanted):
+    """A waveform (samples,) at `rate` Hz as the networks want it: {key: (x, real frames)}, x (frames, n) or (13 n,);
+    with its seconds after trimming and the seconds that the networks hear of it."""
+    inputs = {}
+    for key, kept in wanted.items():
+        trimmed = data.prepare(y, rate, **kept["loading"])
+        with threadpool_limits(1):                                          # as in training, to the last digit
+            x = features.extract(trimmed, **kept["features"])[kept["feature"]]
+        x, length = data.fit_length(x, kept["frames"])
+        if kept["input"] == "functionals":
+            x = features.functionals(x[None], np.array([length]))[0]
+        inputs[key] = x, length
+    sr = kept["loading"]["sr"]
+    return inputs, len(trimmed) / sr, kept["frames"] * kept["features"]["hop_length"] / sr
+
+
+def in_batches(segments):
+    """Lists of up to AT_ONCE."""
+    batch = []
+    for segment in segments:
+        batch.append(segment)
+        if len(batch) == AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+# -- answers ---------------------------------------------------------------------------------------
+def predicted(segments, models, labels, threshold):
+    """A row per segment: file, start, end, label, confidence, unsure, p_<label> ..., note; a pause has no p."""
+    p = np.full((len(segments), len(labels)), np.nan)
+    speech = [number for number, segment in enumerate(segments) if segment["inputs"] is not None]
+    if speech:
+        p[speech] = np.mean([probabilities(model, [segments[k]["inputs"][input_key(model)] for k in speech])
+                             for model in models], axis=0)
+    table = pd.DataFrame([{name: segment[name] for name in ("file", "start", "end")} for segment in segments],
+                         columns=["file", "start", "end"])
+    table["label"] = [labels[row.argmax()] if np.isfinite(row[0]) else "pause" for row in p]
+    table["confidence"] = p.max(axis=1)
+    table["unsure"] = table.confidence < threshold
+    table[[f"p_{name}" for name in labels]] = p
+    return table.assign(note=[segment["note"] for segment in segments])
+
+
+def probabilities(model, inputs):
+    """[(x, length), ...] -> (clips, classes), normalised as in training and calibrated by the model's temperature."""
+    import fit
+    x, lengths = (np.array(values) for values in zip(*inputs))
+    mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
+    x = data.normalise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
+    return scores.cooled(fit.probabilities(model.network, x), model.kept["temperature"])
+
+
+def as_text(table, labels, threshold):
+    """The table for reading, probabilities in per cent."""
+    windows = table.groupby("file").size().max() > 1
+    lines, width = [], max(4, *(len(name) for name in table.file))
+    times = f"{'seconds':>14}  " if windows else ""
+    lines.append(f"{'file':{width}}  {times}{'emotion':12}" + "".join(f"{name:>10}" for name in labels))
+    for row in table.itertuples():
+        span = f"{row.start:6.1f} to{row.end:6.1f}  " if windows else ""
+        cells = "".join(f"{100 * getattr(row, f'p_{name}'):10.0f}" if np.isfinite(row.confidence) else f"{'':10}"
+                        for name in labels)
+        word = f"{row.label}{' ?' * row.unsure}"
+        lines.append(f"{row.file:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
+    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {scores.SURE:.0%} of the validation clips "
+                 "were right")
+    return "\n".join(lines)
+
+
+def draw(table, folder, labels):
+    """A picture for each recording: <folder>/<stem>-timeline.png."""
+    import matplotlib
+
+    import viz
+    for name, rows in table.groupby("file", sort=False):
+        y, rate = data.read_audio(name)
+        with matplotlib.rc_context(viz.STYLE):
+            path = folder / f"{Path(name).stem}-timeline.png"
+            with results.write_atomically(path) as draft:
+                viz.timeline(Path(name).name, y, rate, rows, labels).savefig(draft)
+        print(path)
+
+
+if __name__ == "__main__":
+    main(ARGUMENTS)

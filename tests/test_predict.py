@@ -1,0 +1,178 @@
+"""The command that users of a model run: the answers of training, over again, and clear words where there are none."""
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from commands import run
+
+import config
+import predict
+import scores
+
+LABELS = list(config.CLASSES)
+P = [f"p_{name}" for name in LABELS]
+ROUNDING = 2e-5             # probabilities are written with six digits, then heated or cooled
+
+
+@pytest.fixture(scope="module")
+def corpus(demo):
+    return demo[0] / "cache/demo-corpus"
+
+
+@pytest.fixture(scope="module")
+def fits(demo):
+    return demo[0] / "results/demo/fits"
+
+
+def kept(folder):
+    return json.loads((folder / "preprocessing.json").read_text())
+
+
+def heard(path, folder, window=None, hop=1.0):
+    return predict.hear(path, {"key": kept(folder)}, window, hop)
+
+
+def tone(path, seconds, rate=22_050, level=0.5):
+    y = level * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
+    soundfile.write(path, y, rate)
+    return path
+
+
+def test_answers_are_those_of_training(demo, corpus, tmp_path):
+    """The default model, the best of the run: its test clips, from the files, get what training wrote down."""
+    done = run("predict.py", corpus, "--run", "demo", "--csv", tmp_path / "out.csv", cwd=demo[0])
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    folder = demo[0] / re.search("model: (.*)", done.stdout).group(1)
+    fits = pd.read_csv(demo[0] / "results/demo/fits.csv").query("model in @config.EPOCHS")
+    best = fits.groupby("model").validation_accuracy.mean()
+    assert best[folder.name.split("-")[1]] == best.max()
+    answers = pd.read_csv(tmp_path / "out.csv")
+    expected = pd.read_csv(folder / "predictions.csv")
+    answers["file"] = answers.file.str.rsplit("/", n=1).str[-1]
+    assert len(answers) == len(pd.read_csv(demo[0] / "results/demo/clips.csv"))
+    both = expected.merge(answers, on="file", suffixes=("_then", "_now"), validate="one_to_one")
+    assert len(both) == len(expected) and (both.predicted == both.label).all()
+    then = scores.cooled(both[[f"{name}_then" for name in P]].to_numpy(), kept(folder)["temperature"])
+    assert np.abs(then - both[[f"{name}_now" for name in P]].to_numpy()).max() < ROUNDING
+
+
+def test_a_committee_is_the_mean_of_its_models(corpus, fits):
+    folders = [fits / "mfcc-cnn1d-fold0", fits / "mfcc-mlp-fold1"]
+    models = [predict.load(folder) for folder in folders]
+    wanted = {predict.input_key(model): model.kept for model in models}
+    assert len(wanted) == 2                                             # frames, and functionals
+    segments = [predict.hear(path, wanted, None, 1)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
+    alone = [predict.predicted(segments, [model], LABELS, 0.5)[P] for model in models]
+    together = predict.predicted(segments, models, LABELS, 0.5)
+    assert np.allclose(together[P], (alone[0] + alone[1]) / 2) and not np.allclose(alone[0], alone[1])
+    assert (together.confidence == together[P].max(axis=1)).all()
+    assert (together.unsure == (together.confidence < 0.5)).all()
+
+
+def test_committee_takes_all_nets_of_the_run(demo, fits):
+    folders = predict.choose(demo[0] / "results/demo", committee=True)
+    assert {folder.name for folder in folders} == {path.name for path in fits.iterdir() if "-svm-" not in path.name}
+
+
+def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_path):
+    good = next(corpus.rglob("*.wav"))
+    (tmp_path / "broken.m4a").write_text("no sound")
+    tone(tmp_path / "silence.wav", 1, level=0)
+    done = run("predict.py", tmp_path / "broken.m4a", good, tmp_path / "silence.wav", "--csv", tmp_path / "out.csv",
+               "--model", fits / "mfcc-mlp-fold0", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "2 of 3" in done.stderr
+    assert re.search(r"broken\.m4a: not readable.*ffmpeg -i \S+broken\.m4a \S+broken\.wav", done.stderr)
+    assert re.search(r"silence\.wav: silent", done.stderr)
+    assert list(pd.read_csv(tmp_path / "out.csv").file) == [str(good)]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["nowhere.wav"], "nowhere.wav: no such file"),
+    (["here"], "here: no audio files in this folder"),
+    (["one.wav"], "results/default: no trained model there"),
+    (["one.wav", "--run", "nope", "--committee"], "results/nope: no trained model there"),
+    (["one.wav", "--model", "here"], "here: no usable model"),
+    ([], "name audio files or folders"),
+    (["one.wav", "--committee", "--model", "here"], "--committee takes all models"),
+    (["one.wav", "--window", "0"], "--window: 0.0 is not within"),
+])
+def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
+    (tmp_path / "here").mkdir()
+    tone(tmp_path / "one.wav", 1)
+    before = sorted(tmp_path.rglob("*"))
+    done = run("predict.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert words in done.stderr.splitlines()[-1] and sorted(tmp_path.rglob("*")) == before
+
+
+def test_rate_channels_and_format_do_not_matter(corpus, fits, tmp_path):
+    """A stereo FLAC at 48 kHz of the same sound; resampling leaves a trace, hence the tolerance."""
+    path = next(corpus.rglob("*.wav"))
+    y, rate = soundfile.read(path)
+    finer = np.interp(np.arange(0, len(y) - 1, rate / 48_000), np.arange(len(y)), y)
+    soundfile.write(tmp_path / "other.flac", np.stack([finer, finer], axis=1), 48_000)
+    model = predict.load(fits / "mfcc-cnn1d-fold0")
+    key = predict.input_key(model)
+    (first,), (second,) = (predict.hear(file, {key: model.kept}, None, 1) for file in (path, tmp_path / "other.flac"))
+    p, q = (predict.probabilities(model, [segment["inputs"][key]])[0] for segment in (first, second))
+    assert p.argmax() == q.argmax() and np.abs(p - q).max() < 0.1
+
+
+def test_notes_on_sound_that_answers_should_not_be_trusted_on(fits, tmp_path):
+    note = lambda path: heard(path, fits / "mfcc-mlp-fold0")[0]["note"]         # noqa: E731
+    assert note(tone(tmp_path / "good.wav", 2)) == ""
+    assert note(tone(tmp_path / "short.wav", 0.3)) == "very short: 0.3 s"
+    assert "long: only the middle 3.0 s of 10.0" in note(tone(tmp_path / "long.wav", 10))
+    assert re.match(r"clipped: \d+\.\d% of the samples", note(tone(tmp_path / "loud.wav", 2, level=3)))
+
+
+@pytest.mark.parametrize("seconds, window, hop, expected", [
+    (10, None, 1, [(0, 10)]),
+    (2, 3, 1, [(0, 2)]),
+    (3, 3, 1, [(0, 3)]),
+    (5, 3, 1, [(0, 3), (1, 4), (2, 5)]),
+    (5.9, 3, 1, [(0, 3), (1, 4), (2, 5)]),
+    (4, 2, 0.5, [(0, 2), (0.5, 2.5), (1, 3), (1.5, 3.5), (2, 4)]),
+])
+def test_windows_lie_within_the_recording(seconds, window, hop, expected):
+    spans = predict.spans(seconds, window, hop)
+    assert len(spans) == len(expected) and np.allclose(spans, expected)
+
+
+def test_emotion_over_time(demo, corpus, fits, tmp_path):
+    """Speech, a pause, speech: rows with their times, no probabilities in the pause, and a picture."""
+    clips = sorted(corpus.rglob("*.wav"))
+    (one, rate), (two, _) = soundfile.read(clips[0]), soundfile.read(clips[1])
+    soundfile.write(tmp_path / "talk.wav", np.concatenate([one[:2 * rate], np.zeros(4 * rate), two[:2 * rate]]), rate)
+    done = run("predict.py", tmp_path / "talk.wav", "--model", fits / "mfcc-mlp-fold0", "--window", 2, "--hop", 2,
+               "--csv", tmp_path / "out.csv", "--out", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert list(table.columns[:4]) == ["file", "start", "end", "label"] and set(P) < set(table)
+    speech = soundfile.info(tmp_path / "talk.wav").duration
+    assert list(table.start) == [0, 2, 4, 6][:len(table)] and table.end.max() <= speech
+    silent = table.label == "pause"
+    assert silent.any() and not silent.all() and silent.equals(table[P].isna().all(axis=1))
+    assert table.loc[~silent, P].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    assert (tmp_path / "talk-timeline.png").stat().st_size > 10_000
+
+
+def test_confidence_needed_by_hand():
+    confidence = np.arange(100, 0, -1) / 100
+    right = np.ones(100, bool)
+    assert scores.confidence_needed(confidence, right) == 0.01          # all right: every answer is sure
+    right[40:] = False                                          # 40 right of the 44 surest: 90.9 %, of 45: 88.9 %
+    assert scores.confidence_needed(confidence, right) == pytest.approx(0.57)
+    assert scores.confidence_needed(confidence, ~right) == 1.0
+    assert scores.confidence_needed(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
+
+
+def test_unsure_is_learnt_on_the_validation_clips(fits):
+    folder = fits / "mfcc-mlp-fold0"
+    table = pd.read_csv(folder / "validation_predictions.csv")
+    p = scores.cooled(table[P].to_numpy(), kept(folder)["temperature"])
+    expected = scores.confidence_needed(p.max(axis=1), (table.true == table.predicted).to_numpy())
+    assert predict.unsure_below([folder]) == pytest.approx(expected)

@@ -4,7 +4,8 @@
            --build_features--> one array per feature (clips, 1 + copies, frames, n), cached on disk
            --normaliser, normalise--> zero mean, unit variance over the training part, zero where padded
 
-`python data_preprocessing.py [FOLDER]` prints the data report alone.
+    python data_preprocessing.py --download [DIR]      fetch RAVDESS speech (208 MB), then the data report
+    python data_preprocessing.py --check [DIR]         the data report alone, with problem files by name
 """
 import argparse
 import functools
@@ -29,11 +30,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import config
+import download
 import features
 import seeds
 from results import code_fingerprint, digest, write_atomically
 
 COMPLETE = 1440                # speech clips in RAVDESS
+DOWNLOADED = Path(__file__).parent / "ravdess"
 SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
 ROWS_AT_ONCE = 256             # clips in memory while the normaliser is fitted
 SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
@@ -111,9 +114,9 @@ def find_clips(folder):
                                    sex=sex, **fields)
     if not rows:
         raise DataError(
-            f"{folder}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below. Download "
-            "Audio_Speech_Actors_01-24.zip from https://zenodo.org/records/1188976, unpack it, and name the "
-            "folder with --data-dir or RAVDESS_DIR; or try --demo, which needs no data")
+            f"{folder}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below. `python "
+            "data_preprocessing.py --download` fetches them (208 MB); a folder that has them is named with --data-dir "
+            "or RAVDESS_DIR; --demo needs no data")
     return pd.DataFrame([rows[name] for name in sorted(rows)]), left_out
 
 
@@ -386,18 +389,32 @@ def normalise(x, mean, std, lengths=None):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description="Print the data report: clips, emotions, actors, what is left out.")
-    parser.add_argument("folder", nargs="?", help="folder with Actor_01 ... Actor_24 (default: as train.py)")
-    folder = data_folder(parser.parse_args(arguments).folder)
+    parser = argparse.ArgumentParser(description="The data report: clips, emotions, actors, what is left out and why.")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--check", metavar="DIR", help="folder with Actor_01 ... Actor_24 (default: as train.py)")
+    which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOADED, type=Path,
+                       help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
+                       "where train.py finds it), then report")
+    args = parser.parse_args(arguments)
     try:
-        clips, left_out = find_clips(folder)
+        if args.download and not complete(args.download):
+            download.fetch(args.download)
+        clips, left_out = find_clips(args.download or data_folder(args.check))
         clips = survey(clips, config.CACHE_DIR)
-    except DataError as problem:
+    except (DataError, ValueError, OSError) as problem:
         print(f"data_preprocessing.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     print(report(clips, left_out))
     if len(clips) != COMPLETE:
         print(f"warning: RAVDESS speech is {COMPLETE} clips; results on {len(clips)} do not compare")
+
+
+def complete(folder):
+    """Whether all clips are there."""
+    try:
+        return len(find_clips(folder)[0]) == COMPLETE
+    except DataError:
+        return False
 
 
 if __name__ == "__main__":

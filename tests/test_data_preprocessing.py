@@ -270,16 +270,16 @@ def test_an_emotion_that_is_absent_counts_0(tmp_path):
 
 def test_main_warns_when_it_is_not_all_of_ravdess(demo_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(config, "CACHE_DIR", tmp_path)
-    dp.main([str(demo_folder)])
+    dp.main(["--check", str(demo_folder)])
     assert re.search(r"^warning: .*1440.*\b16\b", capsys.readouterr().out, re.MULTILINE)
     monkeypatch.setattr(dp, "COMPLETE", 16)
-    dp.main([str(demo_folder)])
+    dp.main(["--check", str(demo_folder)])
     assert "warning" not in capsys.readouterr().out
 
 
 def test_main_on_a_wrong_folder_exits_2_with_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        dp.main([str(tmp_path)])
+        dp.main(["--check", str(tmp_path)])
     told = capsys.readouterr()
     assert stop.value.code == 2 and not told.out
     lines = [line for line in told.err.splitlines() if not line.startswith("usage:")]

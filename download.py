@@ -1,0 +1,60 @@
+"""Fetches the RAVDESS speech clips: an address in, a checked and unpacked folder out.
+
+`python data_preprocessing.py --download [DIR]` is the command. A download that was broken off starts again, one that is
+finished is not repeated, and an archive that is not the published one is deleted before anything of it is unpacked.
+"""
+import os
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+
+SOURCE = "doi:10.5281/zenodo.1188976/Audio_Speech_Actors_01-24.zip"     # version 1.0.0, CC BY-NC-SA 4.0
+MD5 = "bc696df654c87fed845eb13823edef8a"
+LARGEST = 4 * 2**30             # bytes unpacked; the published archive has a sixth of it
+
+
+def fetch(folder, source=SOURCE, md5=MD5):
+    """Download the archive at `source` into `folder`, check it, unpack it there and remove it.
+
+    raises : ValueError, with the way out, for a network that fails or an archive that is not the expected one
+    """
+    import pooch
+    folder = Path(folder)
+    pooch.get_logger().setLevel("WARNING")
+    name = PurePosixPath(source).name
+    try:
+        archive = Path(pooch.retrieve(source, f"md5:{md5}", fname=name, path=folder, progressbar=sys.stderr.isatty()))
+    except (ValueError, OSError) as problem:
+        what = f"what arrived is not the published archive, whose MD5 is {md5}; it was deleted" \
+            if "hash" in str(problem) else f"the download failed ({str(problem).splitlines()[0]})"
+        raise ValueError(f"{source}: {what}. Try again, or fetch it by hand from "
+                         "https://zenodo.org/records/1188976") from problem
+    unpack(archive, folder)
+    archive.unlink()
+
+
+def unpack(archive, folder):
+    """Unpack a zip file, all of it inside `folder`; a member that would land elsewhere stops it before the first.
+
+    Each file appears whole or not at all, and is not written again where it is already there.
+    raises : ValueError
+    """
+    try:
+        with zipfile.ZipFile(archive) as members:
+            files = [member for member in members.infolist() if not member.is_dir()]
+            for member in files:
+                path = PurePosixPath(member.filename.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or ":" in member.filename:
+                    raise ValueError(f"{archive}: refused, since {member.filename!r} would be written outside {folder}")
+            if sum(member.file_size for member in files) > LARGEST:
+                raise ValueError(f"{archive}: refused, since it would unpack to more than {LARGEST / 2**30:.0f} GB")
+            for member in files:
+                path = folder / member.filename
+                if path.exists() and path.stat().st_size == member.file_size:
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                draft = path.with_name(f".{path.name}.partial")
+                draft.write_bytes(members.read(member))         # checks the CRC; a clip has half a megabyte
+                os.replace(draft, path)
+    except zipfile.BadZipFile as problem:
+        raise ValueError(f"{archive}: a broken zip file ({problem}); delete it and try again") from problem

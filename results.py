@@ -171,8 +171,8 @@ def write_tables(run, tables, folds):
 
 
 def read_run(folder):
-    """A run, finished or not, or `reference/`: namespace of config (dict) and the tables clips, folds, fits,
-    predictions, validation, histories, summary. Tables of fits are empty when none is finished.
+    """A run, finished or not, or `reference/`: namespace of config and environment (dicts) and the tables clips, folds,
+    fits, predictions, validation, histories, summary. Tables of fits are empty when none is finished.
 
     raises : RunError
     """
@@ -181,7 +181,7 @@ def read_run(folder):
         raise RunError(f"{folder}: no run here (config.json is missing); make one with train.py, "
                        "or try --run reference")
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config, environment = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "environment"))
         clips, folds = (pd.read_csv(folder / name) for name in ("clips.csv", "folds.csv"))
         if (folder / "fits").exists():
             tables = collect(folder, config["settings_hashes"])
@@ -190,5 +190,5 @@ def read_run(folder):
                       for name, file in TABLES.items()}
     except (OSError, ValueError, KeyError) as problem:
         raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
-    return SimpleNamespace(folder=folder, config=config, clips=clips, folds=folds,
+    return SimpleNamespace(folder=folder, config=config, environment=environment, clips=clips, folds=folds,
                            summary=summarise(tables["fits"], tables["predictions"], config["FOLDS"]), **tables)

@@ -8,9 +8,11 @@
     comparison.png                      accuracy and weighted F1 of all features and models, fold by fold
     reliability.png                     how often a model is right when it says 80 %
     per_emotion.png, per_actor.png      where each of them is right
+    subgroups.png                       by sex, intensity, sentence and repetition
     curves_<model>.png                  loss and accuracy over the epochs
     confusion.png                       all confusion matrices at a glance
     confusion_<feature>_<model>.png     one of them, with counts
+    report.html                         all of it on one page, with tables
 
 Every figure is a function of tables or arrays that returns a matplotlib `Figure`; `main` adds the small
 print (run, protocol, finished folds) and saves. The tables are the run's own, see results.py.
@@ -48,6 +50,7 @@ import committee
 import data_preprocessing
 import demo_corpus
 import features
+import report
 import results
 import scores
 
@@ -394,6 +397,26 @@ def timeline(name, y, rate, rows, labels):
     return figure
 
 
+def subgroups(predictions, clips, chance):
+    """Accuracy on parts of the clips (columns) for every model and feature (rows), folds pooled.
+
+    clips : as in clips.csv; chance : accuracy of guessing, 0 to 1
+    """
+    parts = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
+    hits = predictions.assign(hit=100.0 * (predictions.true == predictions.predicted))
+    hits = hits.drop(columns="actor").merge(clips[["file", *parts]], on="file")
+    rows = hits.groupby(["model", "feature"]).ngroups
+    figure = new_figure("Accuracy on parts of the clips (%)", 9, 1.9 + 0.27 * rows)
+    axes = figure.subplots(1, len(parts), sharey=True)
+    for ax, (column, text) in zip(axes, parts.items()):
+        table = hits.groupby(["model", "feature", column], sort=False).hit.mean().unstack().sort_index(axis=1)
+        table.index, table.columns = [row_label(names) for names in table.index], map(text.format, table.columns)
+        heat_map(ax, table, lowest=100 * chance, text="{:.1f}".format)
+        ax.set_title(column)
+    colour_bar(figure, axes, "scale (%)")
+    return figure
+
+
 # -- examples, when there is audio -----------------------------------------------------------------
 def load_examples(run, data_dir):
     """One clip per emotion, alike in actor, sentence, intensity and repetition where the data has that.
@@ -498,6 +521,7 @@ def draw(run, plan, data_dir):
     yield "per_emotion", per_emotion(predictions, classes), predictions, scale
     sexes = dict(zip(run.clips.actor, run.clips.sex))
     yield "per_actor", per_actor(predictions, sexes, chance), predictions, scale
+    yield "subgroups", subgroups(predictions, run.clips, chance), predictions, scale
     for model, rows in histories.groupby("model", sort=False):
         fits = run.fits[run.fits.model == model]
         best_epochs = dict(zip(zip(fits.feature, fits.fold), fits.best_epoch))
@@ -511,6 +535,7 @@ def draw(run, plan, data_dir):
 def main(arguments):
     run = results.read_run(find_run(arguments.run, arguments.results_dir))
     plan = {"features": run.config["FEATURES"], "models": run.config["MODELS"], "folds": run.config["FOLDS"]}
+    pictures = []
     with matplotlib.rc_context(STYLE):
         for name, figure, rows, note in draw(run, plan, arguments.data_dir):
             facts = f"Run {Path(run.folder).resolve().name}, data {run.config['data']}."
@@ -522,7 +547,12 @@ def main(arguments):
             path = Path(arguments.out) / f"{name}.png"
             with results.write_atomically(path) as draft:
                 figure.savefig(draft)
+            pictures.append((name, path))
             print(path, flush=True)
+    path = Path(arguments.out) / "report.html"
+    with results.write_atomically(path) as draft:
+        draft.write_text(report.page(run, pictures, label), encoding="utf-8")
+    print(path)
     count, missing = missing_fits(run, plan)
     if count:
         print(f"unfinished run, drawn as far as it is; {count} fits are missing: {', '.join(missing)}")

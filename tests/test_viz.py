@@ -92,6 +92,7 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
             "validation_predictions.csv": table.to_csv(index=False), "history.csv": "epoch,loss\n1,0.5\n2,0.4\n"})
     hashes = {results.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
     results.write_json(run / "config.json", {"settings_hashes": hashes, "FOLDS": 2})
+    results.write_json(run / "environment.json", {"python": "3"})
     for name in ("clips.csv", "folds.csv"):
         results.write_csv(run / name, table)
     with_fits = results.read_run(run)

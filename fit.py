@@ -52,7 +52,7 @@ def fit(kind, x, lengths, labels, parts, seed, settings):
               the clip, the others its altered copies, which only training sees
     lengths : int (clips, versions), real frames; None for functionals
     labels  : int (clips,); those of the test part are not looked at
-    parts   : {"train", "validation", "test"}: clip indices
+    parts   : {"train", "validation", "test"}: clip indices; without validation clips (KEEP "last") nothing is validated
     returns : dict(model, the bytes of a .keras file; mean, std, history {column: [value per epoch]}, best_epoch
               from 1, parameters, validation and test probabilities (clips, classes), seconds)
     """
@@ -67,13 +67,14 @@ def fit(kind, x, lengths, labels, parts, seed, settings):
     mean, std = normaliser(every_x, every_length, rows)
     x_validation = original(x, lengths, parts["validation"], mean, std)     # (clips, frames, n)
     targets = smooth(labels[parts["validation"]], settings.LABEL_SMOOTHING, len(settings.CLASSES))
+    validation = (x_validation, targets) if len(targets) else None
 
     batch_size = min(settings.BATCH_SIZE[kind], len(rows))
     network = new_network(kind, x.shape[2:], len(rows) // batch_size, seed, settings)
     epoch = batches(every_x, every_length, rows, labels[rows // versions], mean, std, batch_size, seed, settings)
     history = History()
     network.fit(epoch, epochs=settings.EPOCHS[kind], shuffle=False,
-                validation_data=(x_validation, targets), validation_batch_size=len(targets),
+                validation_data=validation, validation_batch_size=len(targets) or None,
                 callbacks=callbacks(kind, history, settings), verbose=0)
 
     x_test = original(x, lengths, parts["test"], mean, std)
@@ -155,7 +156,7 @@ def smooth(labels, smoothing, classes):
 
 def probabilities(network, x):
     """(clips, ...) -> (clips, classes), in one pass."""
-    return np.asarray(network(x, training=False))
+    return np.asarray(network(x, training=False)) if len(x) else np.empty((0, *network.output_shape[1:]), np.float32)
 
 
 # -- batches ---------------------------------------------------------------------------------------
@@ -266,11 +267,12 @@ class History(keras.callbacks.Callback):
         self.start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["val_choice"] = logs["val_accuracy"] - 1e-4 * min(logs["val_loss"], 10)   # less than one clip
+        if "val_loss" in logs:
+            logs["val_choice"] = logs["val_accuracy"] - 1e-4 * min(logs["val_loss"], 10)   # less than one clip
         row = dict(logs, epoch=epoch + 1, seconds=time.perf_counter() - self.start,
                    learning_rate=float(self.model.optimizer.learning_rate))
         for name, column in self.columns.items():
-            column.append(row[name])
+            column.append(row.get(name, math.nan))
 
     def best_epoch(self, keep):
         """The epoch whose weights were kept, counted from 1."""

@@ -60,6 +60,7 @@ from tqdm import tqdm
 
 import data_preprocessing as data
 import features
+import final
 import results
 import scores
 
@@ -118,7 +119,10 @@ def main(args):
 
 # -- models ----------------------------------------------------------------------------------------
 def choose(run, committee):
-    """Folders of the models to use: all nets of a run, or the one that its inner validation says is best."""
+    """Folders of the models to use: all nets of a run, or the one that its inner validation says is best.
+
+    That is, of its final networks if there are any, else of the fits of the folds.
+    """
     found = results.read_run(run).fits if (run / "config.json").exists() else pd.DataFrame()
     nets = found[found.model.isin(list(config.EPOCHS))] if len(found) else found
     nets = nets[[(run / "fits" / results.fit_name(*key)).exists() for key in
@@ -127,6 +131,10 @@ def choose(run, committee):
         raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
     if not committee:
         kinds = nets.groupby(["feature", "model"]).validation_accuracy
+        given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
+        given_away = [folder for folder in given_away if folder.exists()]
+        if given_away:
+            return given_away[:1]
         nets = nets[kinds.transform("mean") == kinds.mean().max()]
         nets = nets.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
     return [run / "fits" / results.fit_name(*key)

@@ -48,6 +48,8 @@ def parse(arguments=None):
                         "(without it ray starts on this machine)")
     parser.add_argument("--quick", action="store_true", help="fold 0 only, 3 epochs: does my change run?")
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
+    parser.add_argument("--final", action="store_true", help="afterwards train one network of each kind on all "
+                        "clips, to give away: <run>/final/")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
     args.features = args.features or (DEMO["FEATURES"] if args.demo else config.FEATURES)
@@ -88,6 +90,7 @@ from tqdm import tqdm
 import data_preprocessing as data
 import demo_corpus
 import features
+import final
 import results
 import scores
 import seeds
@@ -107,7 +110,7 @@ class Task:
     """One fit, with all it needs: can be sent to another process."""
     feature: str
     model: str
-    fold: int
+    fold: int | str             # "final": see final.py
     seed: int
     settings_hash: str
     settings: SimpleNamespace
@@ -144,8 +147,8 @@ def main(args):
             # -- plan ----------------------------------------------------------------------------------
             tasks = plan(clips, parts_of_folds, corpus, settings, protocol)
             write_facts(run, args, clips, tasks, settings, protocol)
-            chosen = [task for task in tasks if task.feature in args.features and task.model in args.models
-                      and (args.folds is None or task.fold in args.folds)]
+            kinds = [task for task in tasks if task.feature in args.features and task.model in args.models]
+            chosen = [task for task in kinds if args.folds is None or task.fold in args.folds]
             waiting = unfinished(run, chosen, args.overwrite)
             parts = chosen[0].parts
             print(f"protocol: {protocol}\n"
@@ -157,7 +160,11 @@ def main(args):
 
             # -- fits ----------------------------------------------------------------------------------
             run_all(run, waiting, corpus, jobs, done=len(chosen) - len(waiting))
-    except (data.DataError, engines.EngineError, OSError) as problem:   # OSError: a full disk, a read-only folder
+            finished = results.collect(run, {task_key(task): task.settings_hash for task in tasks})
+            if args.final:
+                final.train(run, kinds, finished, do, lambda task: inputs(task, corpus), jobs)
+    # OSError: a full disk, a read-only folder
+    except (data.DataError, engines.EngineError, final.FinalError, OSError) as problem:
         print(f"train.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -165,7 +172,6 @@ def main(args):
         sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
 
     # -- results ---------------------------------------------------------------------------------------
-    finished = results.collect(run, {task_key(task): task.settings_hash for task in tasks})
     summary = results.write_tables(run, finished, settings.FOLDS)
     print_summary(summary, protocol, settings, time.time() - began)
     if args.demo:
@@ -355,10 +361,11 @@ def do(task, x, lengths):
         return table.join(pd.DataFrame(outcome[part].round(6), members.index, [f"p_{name}" for name in classes]))
 
     test, validation = predictions("test"), predictions("validation")
+    scored = scores.of_fit(test, validation) if len(test) else {"temperature": None}        # none: a final network
     metrics = dict(
-        feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol,
-        **scores.of_fit(test, validation), fit_seconds=outcome["seconds"], parameters=outcome["parameters"],
-        seed=task.seed, settings_hash=task.settings_hash)
+        feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol, **scored,
+        fit_seconds=outcome["seconds"], parameters=outcome["parameters"], seed=task.seed,
+        settings_hash=task.settings_hash)
     files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False)}
     if task.model != "svm":
         metrics.update(best_epoch=outcome["best_epoch"], epochs=len(outcome["history"]["epoch"]))

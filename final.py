@@ -1,0 +1,119 @@
+"""What to give away: after cross-validation, one network of each kind trained on all clips, and a model card.
+
+`python train.py --final` is the command. Cross-validation has said how good the recipe is; nothing is left to test
+these networks on, so no accuracy of theirs is reported. Feature, number of epochs, temperature and threshold come from
+the folds' inner validation.
+
+    results/<run>/final/  MODEL_CARD.md
+                          <feature>-<model>/  model.keras preprocessing.json validation_predictions.csv ...
+"""
+import copy
+import dataclasses
+import json
+
+import joblib
+import numpy as np
+import pandas as pd
+
+import results
+from seeds import seed_for
+
+FOLDER = "final"
+
+
+class FinalError(ValueError):
+    """The cross-validation does not yet say enough; the message is one line for the user."""
+
+
+def train(run, tasks, tables, do, inputs, jobs):
+    """Train what is not there yet, and write the card.
+
+    tasks  : fits of the study, of the features and models wanted; tables : of its finished fits (results.collect)
+    do     : task, *inputs(task) -> task, metrics, files, as train.py trains a fit
+    """
+    planned = plan(tasks, tables["fits"])
+    folder = lambda task: run / FOLDER / f"{task.feature}-{task.model}"                     # noqa: E731
+    waiting = [task for task in planned
+               if (results.finished_fit(folder(task)) or {}).get("settings_hash") != task.settings_hash]
+    print(f"final networks, on all clips: {', '.join(folder(task).name for task in planned)}; "
+          f"{len(planned) - len(waiting)} finished before", flush=True)
+    parallel = joblib.Parallel(min(jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
+    for task, metrics, files in parallel(joblib.delayed(do)(task, *inputs(task)) for task in waiting):
+        results.write_fit(folder(task), with_calibration(files, task, tables))
+        print(f"{folder(task).name}: {metrics['epochs']} epochs, {metrics['fit_seconds']:.0f} s", flush=True)
+    with results.write_atomically(run / FOLDER / "MODEL_CARD.md") as draft:
+        draft.write_text(card(results.read_run(run), planned), encoding="utf-8")
+
+
+def plan(tasks, fits):
+    """A task for each kind of network, with the feature that inner validation prefers and the epochs it kept."""
+    planned = []
+    done = {} if fits.empty else {
+        kind: rows for kind, rows in fits.groupby(["feature", "model"]) if len(rows) == tasks[0].settings.FOLDS}
+    for model in (name for name in tasks[0].settings.EPOCHS if any(task.model == name for task in tasks)):
+        features = {task.feature for task in tasks if task.model == model and (task.feature, model) in done}
+        if not features:
+            continue
+        feature = max(sorted(features), key=lambda name: done[name, model].validation_accuracy.mean())
+        folds = [task for task in tasks if (task.feature, task.model) == (feature, model)]
+        settings = copy.copy(folds[0].settings)
+        settings.KEEP, settings.EPOCHS = "last", {model: round(done[feature, model].best_epoch.median())}
+        clips = np.arange(len(folds[0].clips))
+        planned.append(dataclasses.replace(
+            folds[0], fold=FOLDER, settings=settings, seed=seed_for(settings.SEED, "fit", feature, model, FOLDER),
+            settings_hash=results.digest([[task.settings_hash for task in folds], settings.EPOCHS]),
+            parts={"train": clips, "validation": clips[:0], "test": clips[:0]}))
+    if not planned:
+        raise FinalError("--final needs all folds of at least one network; run train.py without --folds first")
+    return planned
+
+
+def with_calibration(files, task, tables):
+    """The files of a final network with temperature and validation predictions of its folds."""
+    own = {name: table[(table.feature == task.feature) & (table.model == task.model)] for name, table in tables.items()
+           if name in ("fits", "validation")}
+    kept = json.loads(files["preprocessing.json"])
+    kept["temperature"] = float(np.exp(np.log(own["fits"].temperature).mean()))
+    del files["predictions.csv"]            # of no clips
+    return files | {"preprocessing.json": results.as_json(kept),
+                    "validation_predictions.csv": own["validation"].to_csv(index=False)}
+
+
+def card(study, planned):
+    """The model card, in Markdown (str); `study` is the run as results.read_run gives it."""
+    config, summary = study.config, study.summary.set_index(["feature", "model"])
+    rows = [(task, summary.loc[(task.feature, task.model)]) for task in planned]
+    table = pd.DataFrame({
+        "network": [f"{task.feature}-{task.model}" for task, _ in rows],
+        "accuracy": [f"{100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} %" for _, row in rows],
+        "95 % interval": [f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f} %" for _, row in rows],
+        "UAR": [f"{100 * row.uar_mean:.1f} %" for _, row in rows],
+        "epochs": [task.settings.EPOCHS[task.model] for task, _ in rows],
+        "parameters": [f"{row.parameters:,}" for _, row in rows]})
+    cells = [table.columns, ["---"] * table.shape[1], *table.to_numpy()]
+    lines = [f"| {' | '.join(map(str, row))} |" for row in cells]
+    demo = "\n**Demo: trained on synthesised clips, not on speech. Of no use but to show that everything runs.**\n" \
+        if config["demo"] else ""
+    return f"""# Model card: speech emotion, run {study.folder.name}
+{demo}
+Keras networks that give each of {len(config["CLASSES"])} emotions a probability: {", ".join(config["CLASSES"])}.
+Made by `{config["command"]}`. Use: `python predict.py clip.wav --model {study.folder}/final/...`.
+
+## Data
+{config["data"]}: {len(study.clips)} clips, {study.clips.actor.nunique()} actors, {study.clips.seconds.sum() / 3600:.2f}
+hours. RAVDESS: Livingstone & Russo 2018, PLoS ONE 13(5): e0196391; CC BY-NC-SA 4.0, and so are these networks:
+attribution, no commercial use, share alike.
+
+## Numbers
+Of networks trained alike, each tested on clips that it had not seen. The networks here were trained on all clips, and
+tested on none. Protocol: {config["protocol"]}.
+
+{chr(10).join(lines)}
+
+## Intended use and limits
+Research and teaching. The speech is acted, North American English, two sentences, in a quiet room, by 24 adults; unless
+the protocol says that test speakers are unseen, the numbers hold for these voices alone. On new speakers, languages,
+microphones and unacted emotion expect far less. Loudness is a cue that a microphone can spoil. Probabilities were
+calibrated on validation clips of the same data. Not for decisions about people: an acted voice is not a feeling, and
+inferring emotions at work or in schools is restricted by law in places (in the EU by the AI Act).
+"""

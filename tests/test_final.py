@@ -1,0 +1,102 @@
+"""Networks on all clips: chosen by inner validation, calibrated by the folds, described, used by predict.py."""
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import run
+
+import final
+import predict
+
+EPOCHS = {"cnn1d": 14, "mlp": 20}
+
+
+@pytest.fixture(scope="module")
+def given_away(demo, tmp_path_factory):
+    """A copy of the demo, with its final MLP."""
+    folder = tmp_path_factory.mktemp("final") / "copy"
+    shutil.copytree(demo[0], folder)
+    done = run("train.py", "--demo", "--models", "mlp", "--final", "--jobs", 1, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "0 to do" in done.stdout and "mfcc-mlp; 0 finished before" in done.stdout
+    return folder / "results/demo"
+
+
+def test_it_is_calibrated_by_its_folds_and_reports_no_accuracy_of_its_own(given_away):
+    folder = given_away / "final/mfcc-mlp"
+    fits = pd.read_csv(given_away / "fits.csv").query("model == 'mlp'")
+    kept = json.loads((folder / "preprocessing.json").read_text())
+    assert kept["temperature"] == pytest.approx(np.prod(fits.temperature) ** (1 / len(fits)))
+    validation = pd.read_csv(folder / "validation_predictions.csv")
+    assert set(validation.fold) == {0, 1} and (validation.model == "mlp").all()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert "accuracy" not in metrics and metrics["epochs"] == EPOCHS["mlp"]
+    assert {path.name for path in folder.iterdir()} == {
+        "model.keras", "preprocessing.json", "metrics.json", "history.csv", "validation_predictions.csv"}
+
+
+def test_it_was_trained_on_all_clips(given_away):
+    """Its normaliser is that of every clip and copy, and it knows nearly all of them."""
+    kept = json.loads((given_away / "final/mfcc-mlp/preprocessing.json").read_text())
+    (functionals,) = given_away.parents[1].glob("cache/features-*/mfcc-functionals.npy")
+    x = np.load(functionals, allow_pickle=False)
+    assert np.allclose(kept["mean"], x.reshape(-1, x.shape[-1]).mean(axis=0), rtol=1e-3, atol=1e-3)
+
+
+def test_the_card_tells_data_numbers_and_limits(given_away):
+    card = (given_away / "final/MODEL_CARD.md").read_text()
+    row = pd.read_csv(given_away / "summary.csv").query("model == 'mlp'").iloc[0]
+    assert f"| mfcc-mlp | {100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} % |" in card
+    assert json.loads((given_away / "config.json").read_text())["protocol"] in card
+    for words in ("CC BY-NC-SA 4.0", "acted", "tested on none", "synthesised clips, not on speech"):
+        assert words in card
+
+
+def test_predict_prefers_it(given_away, demo):
+    assert predict.choose(given_away, committee=False) == [given_away / "final/mfcc-mlp"]
+    clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
+    done = run("predict.py", clip, "--run", "demo", cwd=given_away.parents[1])
+    assert done.returncode == 0 and "final/mfcc-mlp" in done.stdout
+
+
+def test_a_rerun_trains_nothing(given_away):
+    before = (given_away / "final/mfcc-mlp/model.keras").stat().st_mtime_ns
+    done = run("train.py", "--demo", "--models", "mlp", "--final", cwd=given_away.parents[1])
+    assert done.returncode == 0 and "mfcc-mlp; 1 finished before" in done.stdout
+    assert (given_away / "final/mfcc-mlp/model.keras").stat().st_mtime_ns == before
+
+
+# -- the plan --------------------------------------------------------------------------------------
+def study(folds=2):
+    """Tasks of two features and two networks and an SVM, and their finished fits."""
+    import train
+    settings = SimpleNamespace(EPOCHS=EPOCHS, FOLDS=folds, SEED=1, KEEP="best")
+    clips = pd.DataFrame(dict(label=range(7)))
+    tasks = [train.Task(feature, model, fold, 0, f"{feature}{model}{fold}", settings, clips, {}, "protocol", 0)
+             for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm") for fold in range(folds)]
+    better = {("mel", "cnn1d"): 0.9, ("mfcc", "mlp"): 0.8}
+    fits = pd.DataFrame([dict(feature=task.feature, model=task.model, fold=task.fold, best_epoch=3 + task.fold,
+                              validation_accuracy=better.get((task.feature, task.model), 0.5)) for task in tasks])
+    return tasks, fits
+
+
+def test_validation_chooses_the_feature_and_the_epochs():
+    planned = final.plan(*study(folds=3))
+    assert [(task.feature, task.model) for task in planned] == [("mel", "cnn1d"), ("mfcc", "mlp")]
+    for task in planned:
+        assert task.settings.EPOCHS == {task.model: 4} and task.settings.KEEP == "last"       # median of 3 4 5
+        assert {part: list(clips) for part, clips in task.parts.items()} == {
+            "train": list(range(7)), "validation": [], "test": []}
+    assert len({task.seed for task in planned}) == 2 and study()[0][0].settings.KEEP == "best"
+
+
+def test_unfinished_kinds_are_left_out_and_nothing_finished_is_said():
+    tasks, fits = study()
+    half = fits.drop(fits[(fits.feature == "mel") & (fits.fold == 1)].index)
+    assert [(task.feature, task.model) for task in final.plan(tasks, half)] == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
+    for too_few in (fits[fits.fold == 0], pd.DataFrame()):
+        with pytest.raises(final.FinalError, match="needs all folds"):
+            final.plan(tasks, too_few)

@@ -33,10 +33,11 @@ def parse(arguments=None):
     parser.add_argument("--out", metavar="DIR", default=config.VISUALIZATIONS_DIR, type=Path,
                         help="folder for the pictures of --window (default: %(default)s)")
     parser.add_argument("--mic", metavar="S", type=float, help="record S seconds from the microphone")
+    parser.add_argument("--export", choices=("litert", "onnx"), help="write the model in this format, beside it")
     parser.add_argument("--jobs", metavar="N", type=int, default=-1, help="processes that read (default: one per core)")
     args = parser.parse_args(arguments)
-    if bool(args.files) == bool(args.mic):
-        parser.error("name audio files or folders, or --mic SECONDS (one of the two)")
+    if bool(args.files) + bool(args.mic) + bool(args.export) != 1:
+        parser.error("name audio files or folders, or --mic SECONDS, or --export FORMAT (one of the three)")
     if args.model and args.committee:
         parser.error("--committee takes all models of the run; --model names one")
     for name in ("window", "hop", "mic"):
@@ -59,6 +60,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import data_preprocessing as data
+import export
 import features
 import final
 import results
@@ -89,10 +91,12 @@ def main(args):
         paths = audio_files(args.files)
         folders = [Path(args.model)] if args.model else choose(args.results_dir / args.run, args.committee)
         models = [load(folder) for folder in folders]
+        if args.export:
+            return export_models(folders, args.export)
         labels, threshold = common_labels(models), unsure_below(folders)
         if args.mic:
             paths = [microphone(args.mic)]
-    except (PredictError, results.RunError) as problem:
+    except (PredictError, results.RunError, export.ExportError) as problem:
         print(f"predict.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     print(f"{len(models)} models of {args.run}" if args.committee else f"model: {folders[0]}")
@@ -150,6 +154,13 @@ def load(folder):
     except (OSError, ValueError, KeyError) as problem:
         raise PredictError(f"{folder}: no usable model (model.keras and preprocessing.json of a finished fit): "
                            f"{str(problem).splitlines()[0]}") from problem
+
+
+def export_models(folders, form):
+    """Writes each model in another format, beside it."""
+    for folder in folders:
+        path, difference = export.export(folder, form)
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, probabilities as Keras's within {difference:.0e}")
 
 
 def common_labels(models):

@@ -96,6 +96,7 @@ def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_pat
     (["one.wav", "--run", "nope", "--committee"], "results/nope: no trained model there"),
     (["one.wav", "--model", "here"], "here: no usable model"),
     ([], "name audio files or folders"),
+    (["one.wav", "--export", "litert"], "one of the three"),
     (["one.wav", "--committee", "--model", "here"], "--committee takes all models"),
     (["one.wav", "--window", "0"], "--window: 0.0 is not within"),
 ])

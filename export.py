@@ -1,0 +1,70 @@
+"""A saved model in formats that run without Keras: LiteRT (phones, boards) and ONNX (most other runtimes).
+
+`python predict.py --export litert` is the command. The file lies beside the model.keras that it was made from and takes
+the same input: one clip, (1, frames, n) or (1, 13 n), normalised as preprocessing.json says. It is kept only if its
+answers equal Keras's.
+"""
+import numpy as np
+
+import results
+
+FILES = {"litert": "model.tflite", "onnx": "model.onnx"}
+TOLERANCE = 1e-5                # of a probability: float32 sums in another order differ by some 1e-7
+REAL_SHARES = (1, 0.5, 0.1)     # of the frames of the clips that are compared; the rest is padding
+
+
+class ExportError(ValueError):
+    """The export cannot be made; the message is one line for the user."""
+
+
+def export(folder, form):
+    """Write folder/model.tflite or folder/model.onnx. -> its path, largest difference of a probability to Keras's"""
+    import keras
+
+    import fit
+    network = fit.saved_network(folder / "model.keras")
+    shape = (1, *network.input_shape[1:])
+    with results.write_atomically(folder / FILES[form]) as draft:
+        try:
+            with fit.quiet_start():
+                network.export(draft, format=form, verbose=False,
+                               input_signature=[keras.InputSpec(dtype="float32", shape=shape)])
+                run = {"litert": litert, "onnx": onnx}[form](draft)
+        except ImportError as problem:
+            raise ExportError(f"--export {form} needs more packages ({problem}): "
+                              "pip install -r requirements-export.txt") from problem
+        clips = [clip(shape, share) for share in REAL_SHARES]
+        difference = max(float(np.abs(run(x) - fit.probabilities(network, x)).max()) for x in clips)
+        if difference > TOLERANCE:
+            raise ExportError(f"{folder}: {form} gives other answers than Keras, by up to {difference:.1e}; nothing is "
+                              "written")
+    return folder / FILES[form], difference
+
+
+def clip(shape, real):
+    """A random normalised input; of frames only the share `real`, then zeros."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    if x.ndim == 3:
+        x[:, int(real * x.shape[1]):] = 0
+    return x
+
+
+def litert(path):
+    """The function that a .tflite file computes."""
+    import tensorflow as tf
+    interpreter = tf.lite.Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(x):
+        interpreter.set_tensor(given["index"], x)
+        interpreter.invoke()
+        return interpreter.get_tensor(asked["index"])
+    return run
+
+
+def onnx(path):
+    """The function that an .onnx file computes."""
+    import onnxruntime
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {session.get_inputs()[0].name: x})[0]

@@ -1,0 +1,47 @@
+"""Models in other formats: their answers are Keras's, for all four networks."""
+import shutil
+
+import numpy as np
+import pytest
+from commands import run
+
+import config
+import export
+import fit
+import predict
+
+
+@pytest.mark.parametrize("form", export.FILES)
+@pytest.mark.parametrize("kind", config.EPOCHS)
+def test_answers_are_those_of_keras(kind, form, demo, tmp_path):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx")
+    folder = tmp_path / kind
+    shutil.copytree(demo[0] / f"results/demo/fits/mfcc-{kind}-fold0", folder)
+    path, difference = export.export(folder, form)
+    assert path == folder / export.FILES[form] and difference < export.TOLERANCE
+    model = predict.load(folder)
+    key = predict.input_key(model)
+    clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))             # and on a real input, not a random one
+    x, length = predict.hear(clip, {key: model.kept}, None, 1)[0]["inputs"][key]
+    mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
+    x = predict.data.normalise(x[None], mean, std, np.array([length]) if x.ndim == 2 else None)
+    answers = getattr(export, form)(path)(x)
+    assert np.abs(answers - fit.probabilities(model.network, x)).max() < export.TOLERANCE
+
+
+def test_the_command(demo, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(demo[0] / "results/demo/fits/mfcc-mlp-fold0", folder)
+    done = run("predict.py", "--export", "litert", "--model", folder, cwd=tmp_path)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+    assert "model.tflite: " in done.stdout and (folder / "model.tflite").stat().st_size > 10_000
+
+
+def test_other_answers_are_refused_and_nothing_is_written(demo, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(demo[0] / "results/demo/fits/mfcc-mlp-fold0", folder)
+    monkeypatch.setattr(export, "litert", lambda path: lambda x: np.full((1, 8), 0.125))
+    with pytest.raises(export.ExportError, match="other answers than Keras"):
+        export.export(folder, "litert")
+    assert not list(folder.glob("*.tflite"))

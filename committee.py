@@ -1,31 +1,49 @@
-"""The committee: the probabilities of all fits of a fold, averaged with equal weights.
+"""The committee: the probabilities of the better half of a fold's fits, averaged with equal weights.
 
-Nothing is fitted, so nothing can be fitted to the test. It appears in every table as one more row, feature "all", model
-"committee", where two or more experiments (feature and model) have finished the same folds.
+Better is a lower loss on the fold's own validation clips; the test clips have no say. It appears in every table as one
+more row, feature "all", model "committee", where two or more experiments (feature and model) have finished the same
+folds.
 """
 import pandas as pd
 
 import scores
 
 NAME = ("all", "committee")             # feature, model
+KIND = ["feature", "model"]
 
 
 def joined(tables):
     """The tables of a run (results.TABLES) with the rows of the committee behind them."""
     fits = tables["fits"]
-    experiments = fits.groupby(["feature", "model"]).fold.agg(set) if len(fits) else []
+    experiments = fits.groupby(KIND).fold.agg(set) if len(fits) else []
     if len(experiments) < 2 or len({frozenset(folds) for folds in experiments}) > 1:
         return tables
-    ours = {part: pd.concat([average(rows) for _, rows in tables[part].groupby("fold")], ignore_index=True)
-            for part in ("predictions", "validation")}
-    rows = []
-    for fold, members in fits.groupby("fold"):
-        own = {part: table[table.fold == fold] for part, table in ours.items()}
-        rows.append(dict(feature=NAME[0], model=NAME[1], fold=fold, protocol=members.protocol.iloc[0],
-                         **scores.of_fit(own["predictions"], own["validation"]),
-                         fit_seconds=members.fit_seconds.sum(), parameters=members.parameters.sum()))
-    ours["fits"] = pd.DataFrame(rows)
+    ours, rows = {"predictions": [], "validation": []}, []
+    for fold, own in fits.groupby("fold"):
+        chosen = members(tables["validation"].query("fold == @fold"))
+        for part, averages in ours.items():
+            averages.append(average(of_kinds(tables[part].query("fold == @fold"), chosen)))
+        own = of_kinds(own, chosen)
+        rows.append(dict(feature=NAME[0], model=NAME[1], fold=fold, protocol=own.protocol.iloc[0],
+                         **scores.of_fit(ours["predictions"][-1], ours["validation"][-1]),
+                         fit_seconds=own.fit_seconds.sum(), parameters=own.parameters.sum()))
+    ours = {part: pd.concat(averages, ignore_index=True) for part, averages in ours.items()} | {
+        "fits": pd.DataFrame(rows)}
     return tables | {name: pd.concat([tables[name], table], ignore_index=True) for name, table in ours.items()}
+
+
+def members(validation):
+    """Half of the experiments of a fold (rounded up, at least two): [(feature, model), ...], lowest loss first.
+
+    validation : their predictions of the validation clips, a row per clip and experiment
+    """
+    losses = {kind: scores.calibrated_loss(rows) for kind, rows in validation.groupby(KIND)}
+    return sorted(losses, key=losses.get)[:max(2, -(-len(losses) // 2))]
+
+
+def of_kinds(table, kinds):
+    """The rows of these (feature, model) pairs."""
+    return table[table.set_index(KIND).index.isin(kinds)]
 
 
 def average(rows):

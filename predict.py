@@ -25,7 +25,7 @@ def parse(arguments=None):
     parser.add_argument("--run", metavar="NAME", default=config.RUN, help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
-    parser.add_argument("--committee", action="store_true", help="average all nets of the run, all folds: slower")
+    parser.add_argument("--committee", action="store_true", help="average the nets of the committees of all folds")
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--hop", metavar="S", type=float, default=1.0,
@@ -39,7 +39,7 @@ def parse(arguments=None):
     if bool(args.files) + bool(args.mic) + bool(args.export) != 1:
         parser.error("name audio files or folders, or --mic SECONDS, or --export FORMAT (one of the three)")
     if args.model and args.committee:
-        parser.error("--committee takes all models of the run; --model names one")
+        parser.error("--committee takes models of the run; --model names one")
     for name in ("window", "hop", "mic"):
         value = getattr(args, name)
         if value is not None and not 0.1 <= value <= 3600:
@@ -52,6 +52,7 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -59,6 +60,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+import committee
 import data_preprocessing as data
 import export
 import features
@@ -122,18 +124,20 @@ def main(args):
 
 
 # -- models ----------------------------------------------------------------------------------------
-def choose(run, committee):
-    """Folders of the models to use: all nets of a run, or the one that its inner validation says is best.
-
-    That is, of its final networks if there are any, else of the fits of the folds.
-    """
-    found = results.read_run(run).fits if (run / "config.json").exists() else pd.DataFrame()
+def choose(run, of_committee):
+    """Folders of the models to use: the one that inner validation says is best, of the final networks if there are any,
+    else of the fits of the folds; or the networks of every fold's committee."""
+    study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
+    found = study.fits
     nets = found[found.model.isin(list(config.EPOCHS))] if len(found) else found
     nets = nets[[(run / "fits" / results.fit_name(*key)).exists() for key in
                  nets[["feature", "model", "fold"]].itertuples(index=False)]] if len(nets) else nets
     if nets.empty:
         raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
-    if not committee:
+    if of_committee:
+        nets = pd.concat([committee.of_kinds(rows, committee.members(study.validation.query(
+            "fold == @fold and model != 'committee'"))) for fold, rows in nets.groupby("fold")])
+    else:
         kinds = nets.groupby(["feature", "model"]).validation_accuracy
         given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
         given_away = [folder for folder in given_away if folder.exists()]

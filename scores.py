@@ -27,14 +27,18 @@ def of_fit(test, validation):
 
     The temperature is chosen on the validation clips; the calibration error is that of the test clips.
     """
-    columns = [name for name in test if name.startswith("p_")]
-    labels = validation.true.map({name[2:]: k for k, name in enumerate(columns)}).to_numpy()
-    temperature = best_temperature(validation[columns].to_numpy(), labels)
-    right, p = (test.true == test.predicted).to_numpy(), test[columns].to_numpy()
+    temperature = best_temperature(*arrays(validation))
+    right, (p, _) = (test.true == test.predicted).to_numpy(), arrays(test)
     return dict(**scores(test.true, test.predicted),
                 validation_accuracy=float((validation.true == validation.predicted).mean()), temperature=temperature,
                 calibration_error=calibration_error(p, right),
                 calibration_error_after=calibration_error(cooled(p, temperature), right))
+
+
+def arrays(table):
+    """Probabilities (clips, classes) and true labels int (clips,) of a table with columns true and p_<class>."""
+    columns = [name for name in table if name.startswith("p_")]
+    return table[columns].to_numpy(), table.true.map({name[2:]: k for k, name in enumerate(columns)}).to_numpy()
 
 
 def interval_over_actors(correct, actors, level=0.95):
@@ -74,9 +78,19 @@ def best_temperature(probabilities, labels):
     Guo et al., "On calibration of modern neural networks", 2017. Above 1 the net was too sure, below 1 not enough.
     """
     def loss(log_temperature):
-        heated = cooled(probabilities, np.exp(log_temperature))
-        return -np.log(heated[np.arange(len(labels)), labels].clip(LEAST)).mean()
+        return cross_entropy(cooled(probabilities, np.exp(log_temperature)), labels)
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def calibrated_loss(table):
+    """Cross-entropy (nats) at the best temperature, of a table with columns true and p_<class>."""
+    probabilities, labels = arrays(table)
+    return cross_entropy(cooled(probabilities, best_temperature(probabilities, labels)), labels)
+
+
+def cross_entropy(probabilities, labels):
+    """Mean of -ln of the probability of the true class, in nats."""
+    return float(-np.log(probabilities[np.arange(len(labels)), labels].clip(LEAST)).mean())
 
 
 def cooled(probabilities, temperature):

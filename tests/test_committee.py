@@ -39,6 +39,19 @@ def test_a_sure_member_outweighs_an_unsure_one():
     assert (fit.fit_seconds, fit.parameters) == (4, 20)
 
 
+def test_the_better_half_by_the_folds_own_validation_is_averaged():
+    """Whatever the test clips say: in fold 1 the other two are better on validation."""
+    sure = {("mfcc", "cnn1d"): (0.9, 0.3), ("mel", "cnn1d"): (0.4, 0.8), ("mfcc", "mlp"): (0.7, 0.2),
+            ("mel", "mlp"): (0.35, 0.75)}
+    tables = run_of(*[(*kind, fold, each[fold]) for kind, each in sure.items() for fold in (0, 1)])
+    tables["predictions"]["true"] = np.roll(tables["predictions"].true, 1)      # all wrong: of no account
+    assert committee.members(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
+    assert committee.members(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
+    ours = committee.joined(tables)["predictions"].query("model == 'committee'")
+    assert np.allclose(ours[COLUMNS].max(axis=1).groupby(ours.fold).first(), [(0.9 + 0.7) / 2, (0.8 + 0.75) / 2])
+    assert committee.joined(tables)["fits"].query("model == 'committee'").parameters.tolist() == [20, 20]
+
+
 def test_folds_stay_apart_and_order_does_not_matter():
     fits = [("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.8), ("mfcc", "cnn1d", 1, 0.2), ("mel", "mlp", 1, 0.4)]
     one, other = committee.joined(run_of(*fits)), committee.joined(run_of(*fits[::-1]))

@@ -56,7 +56,7 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
 
 
 def test_predict_prefers_it(given_away, demo):
-    assert predict.choose(given_away, committee=False) == [given_away / "final/mfcc-mlp"]
+    assert predict.choose(given_away, of_committee=False) == [given_away / "final/mfcc-mlp"]
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
     done = run("predict.py", clip, "--run", "demo", cwd=given_away.parents[1])
     assert done.returncode == 0 and "final/mfcc-mlp" in done.stdout

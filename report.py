@@ -18,6 +18,9 @@ READING = {
     "per_actor": "Darker is better; pale columns are voices that every model finds hard.",
     "subgroups": "Darker is better; pairs of columns that differ show what the models depend on.",
     "curves": "Validation that falls while training rises is overfitting; curves that still rise want more epochs.",
+    "heard": "Red is where the answer hangs on the sound; blue is where the sound speaks against it.",
+    "functionals": "Long bars are what the MLP cannot do without.",
+    "map": "Emotions that form islands are told apart; islands of one actor would mean that the voice decides.",
     "confusion": "A row is what was spoken, a column what was heard; off the diagonal are the mistakes.",
 }
 HARDEST = 20            # clips named

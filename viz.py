@@ -12,6 +12,8 @@
     curves_<model>.png                  loss and accuracy over the epochs
     confusion.png                       all confusion matrices at a glance
     confusion_<feature>_<model>.png     one of them, with counts
+    heard.png, functionals.png, map.png what the networks hang on, and how clips lie to each other (needs audio and
+                                        the trained models)
     report.html                         all of it on one page, with tables
 
 Every figure is a function of tables or arrays that returns a matplotlib `Figure`; `main` adds the small
@@ -49,6 +51,7 @@ from sklearn.metrics import confusion_matrix, f1_score, recall_score
 import committee
 import data_preprocessing
 import demo_corpus
+import explain
 import features
 import report
 import results
@@ -456,6 +459,132 @@ def alike(clips):
     return largest_first.drop_duplicates("emotion").sort_values("label")
 
 
+# -- what the networks hear, when there are models too ---------------------------------------------
+def heard(examples, hop_seconds, title):
+    """Each clip (left) and where blanking it speaks against the answer (right).
+
+    examples : [(emotion, feature (frames, n), fall of log-odds (frames, n)), ...]
+    """
+    figure = new_figure(title, 9, 1 + 1.25 * len(examples))
+    most = np.percentile(np.abs(np.concatenate([fall for *_, fall in examples])), 99.5)
+    axes = figure.subplots(len(examples), 2, sharex=True, sharey=True, squeeze=False)
+    for (left, right), (emotion, x, fall) in zip(axes, examples):
+        look = dict(aspect="auto", origin="lower", extent=(0, len(x) * hop_seconds, 0, x.shape[1]))
+        left.imshow(x.T, cmap="magma", vmin=np.percentile(x, 5), **look)
+        image = right.imshow(fall.T, cmap="RdBu_r", vmin=-most, vmax=most, **look)
+        left.set_ylabel(emotion, weight="bold")
+    axes[0, 0].set_title("the clip")
+    axes[0, 1].set_title("what the answer hangs on")
+    figure.colorbar(image, ax=list(axes[:, 1]), shrink=0.5, label="fall of its log-odds")
+    for ax in axes[-1]:
+        ax.set(xlabel="time (s)", xlim=(0, hop_seconds * max(len(x) for _, x, _ in examples)))
+    return figure
+
+
+def functional_importance(falls, names, title):
+    """Bars: how far accuracy falls when a functional is shuffled over the clips; falls (functionals, repeats)."""
+    order = np.argsort(falls.mean(axis=1))
+    figure = new_figure(title, 6, 3.5)
+    ax = figure.subplots()
+    mean, spread = 100 * falls.mean(axis=1)[order], 100 * falls.std(axis=1)[order]
+    ax.barh(range(len(names)), mean, xerr=spread, color=BLUE, capsize=2)
+    ax.set(yticks=range(len(names)), yticklabels=np.array(names)[order], xlabel="fall of accuracy (points)")
+    ax.axvline(0, color="0.4", lw=0.8)
+    return figure
+
+
+def clip_map(points, emotions, actors, classes, title):
+    """Clips as points (clips, 2), coloured by emotion and by actor."""
+    figure = new_figure(title, 9, 4.6)
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    colours = dict(zip(classes, sns.color_palette("colorblind", len(classes))))
+    for emotion in classes:
+        left.scatter(*points[emotions == emotion].T, s=14, color=colours[emotion], label=emotion)
+    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4)
+    left.set_title("by emotion")
+    image = right.scatter(*points.T, s=14, c=actors, cmap="viridis")
+    right.set_title("by actor")
+    figure.colorbar(image, ax=right, label="actor", shrink=0.7)
+    for ax in (left, right):
+        ax.set(xticks=[], yticks=[])
+    return figure
+
+
+def listening(run, data_dir):
+    """Yields (stem, figure, more small print) of the best sequence network and the best MLP of the run's first fold, on
+    its test clips; nothing where models or sound are missing."""
+    fits = run.fits[run.fits.fold == run.fits.fold.min()]
+    fits = fits[[(run.folder / "fits" / results.fit_name(*names) / "model.keras").exists()
+                 for names in fits[["feature", "model", "fold"]].itertuples(index=False)]]
+    if fits.empty:
+        return
+    demo = Path(config.CACHE_DIR) / "demo-corpus"
+    folder = demo if run.config.get("demo") else data_preprocessing.data_folder(data_dir)
+    try:
+        paths = data_preprocessing.find_clips(folder)[0].set_index("file").path
+    except data_preprocessing.DataError:
+        return
+    sequences = fits[fits.model != "mlp"].sort_values("validation_accuracy", ascending=False, kind="stable")
+    pick = sequences[sequences.feature == "mel"] if "mel" in set(sequences.feature) else sequences
+    if len(pick):
+        yield from hear_sequence(run, pick.iloc[0], paths)
+    mlps = fits[fits.model == "mlp"].sort_values("validation_accuracy", ascending=False, kind="stable")
+    if len(mlps):
+        yield hear_functionals(run, mlps.iloc[0], paths)
+
+
+def inputs_of_test_clips(run, fit, paths):
+    """A fit's model, its predictions of its test clips, and their inputs: x (clips, ...) as heard, lengths (clips,)."""
+    import predict
+    model = predict.load(run.folder / "fits" / results.fit_name(fit.feature, fit.model, fit.fold))
+    table = run.predictions.query("feature == @fit.feature and model == @fit.model and fold == @fit.fold")
+    table = table[table.file.isin(paths.index)].reset_index(drop=True)
+    key = predict.input_key(model)
+    heard = [predict.hear(Path(paths[file]), {key: model.kept}, None, 1)[0]["inputs"][key] for file in table.file]
+    return model, table, *map(np.array, zip(*heard))
+
+
+def normalised(model, x, lengths):
+    mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
+    return data_preprocessing.normalise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
+
+
+def hear_sequence(run, fit, paths):
+    """The pictures heard and map."""
+    from sklearn.manifold import TSNE
+    model, table, x, lengths = inputs_of_test_clips(run, fit, paths)
+    inputs, labels = normalised(model, x, lengths), model.kept["labels"]
+    sure = table.assign(confidence=table[[f"p_{name}" for name in labels]].max(axis=1)).query("true == predicted")
+    sure = sure.sort_values("confidence", ascending=False).drop_duplicates("true").set_index("true")
+    examples = []
+    for emotion in [name for name in labels if name in sure.index]:
+        number = table.index[table.file == sure.file[emotion]][0]
+        fall = explain.occlusion(model.network, inputs[number], lengths[number], labels.index(emotion))
+        examples.append((emotion, x[number][:lengths[number]], fall))
+    named = f"{row_label((fit.model, fit.feature))}, fold {fit.fold}"
+    hop = model.kept["features"]["hop_length"] / model.kept["features"]["sr"]
+    if examples:
+        yield ("heard", heard(examples, hop, f"What the answer hangs on: {named}"),
+               f"Clips: {', '.join(sure.file)}, each the surest right answer of its emotion. Blanked: patches of "
+               f"{explain.PATCH[0]} frames and {explain.PATCH[1]:.1%} of the rows, set to their mean.")
+    within = explain.penultimate(model.network, inputs)                                     # (clips, units)
+    points = TSNE(init="pca", random_state=0, perplexity=min(30, (len(within) - 1) / 3)).fit_transform(within)
+    yield ("map", clip_map(points, table.true.to_numpy(), table.actor.to_numpy(), labels, f"How clips lie: {named}"),
+           "t-SNE of what the last layer decides on; test clips. Only who lies next to whom has a meaning.")
+
+
+def hear_functionals(run, fit, paths):
+    """The picture functionals."""
+    model, table, x, lengths = inputs_of_test_clips(run, fit, paths)
+    labels = table.true.map(model.kept["labels"].index).to_numpy()
+    groups = np.repeat(np.arange(len(features.FUNCTIONALS)), x.shape[1] // len(features.FUNCTIONALS))
+    falls = explain.importance(model.network, normalised(model, x, lengths), labels, groups, np.random.default_rng(0))
+    named = f"{row_label((fit.model, fit.feature))}, fold {fit.fold}"
+    return ("functionals", functional_importance(falls, features.FUNCTIONALS, f"What the MLP hangs on: {named}"),
+            "Each functional, of all coefficients at once, shuffled over the test clips five times; mean and standard "
+            "deviation. Functionals that say the same as others look unimportant.")
+
+
 # -- the run ---------------------------------------------------------------------------------------
 def find_run(name, results_dir):
     """Folder of the run `name`: under `results_dir`, else `name` as a path; RunError when neither exists."""
@@ -526,6 +655,8 @@ def draw(run, plan, data_dir):
         fits = run.fits[run.fits.model == model]
         best_epochs = dict(zip(zip(fits.feature, fits.fold), fits.best_epoch))
         yield f"curves_{model}", training_curves(rows, best_epochs, chance), rows, CURVES_NOTE
+    for stem, figure, more in listening(run, data_dir):
+        yield stem, figure, None, f"{run.config['protocol']}. {more}"
     members = predictions[predictions.model != "committee"]
     yield "confusion", confusion_overview(members, classes), members, pooled
     for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):

@@ -106,13 +106,16 @@ def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_pat
     (["one.wav", "--committee", "--model", "here"], "--committee takes models"),
     (["one.wav", "--window", "0"], "--window: 0.0 is not within"),
 ])
-def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
+def test_a_mistake_is_one_clear_line(tmp_path, arguments, words, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "here").mkdir()
     tone(tmp_path / "one.wav", 1)
     before = sorted(tmp_path.rglob("*"))
-    done = run("predict.py", *arguments, cwd=tmp_path)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert words in done.stderr.splitlines()[-1] and sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(SystemExit) as stop:
+        predict.main(predict.parse(arguments))
+    told = capsys.readouterr()
+    assert stop.value.code == 2 and not told.out
+    assert words in told.err.splitlines()[-1] and sorted(tmp_path.rglob("*")) == before
 
 
 def test_rate_channels_and_format_do_not_matter(corpus, fits, tmp_path):

@@ -98,7 +98,7 @@ def test_viz_draws_the_demo(demo):
     drawn = {path.name for path in (folder / "visualizations").iterdir()}
     assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
                      "per_actor.png", "subgroups.png", "reliability.png", "report.html", "confusion.png",
-                     "confusion_all_committee.png",
+                     "confusion_all_committee.png", "heard.png", "functionals.png", "map.png",
                      *(f"curves_{model}.png" for model in config.EPOCHS),
                      *(f"confusion_mfcc_{model}.png" for model in config.MODELS)}
     assert all(path.stat().st_size > 10_000 for path in (folder / "visualizations").iterdir())

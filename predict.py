@@ -137,6 +137,8 @@ def choose(run, of_committee):
     if of_committee:
         nets = pd.concat([committee.of_kinds(rows, committee.members(study.validation.query(
             "fold == @fold and model != 'committee'"))) for fold, rows in nets.groupby("fold")])
+        if nets.empty:
+            raise PredictError(f"{run}: its committee are SVMs, which are not kept; leave --committee out")
     else:
         kinds = nets.groupby(["feature", "model"]).validation_accuracy
         given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
@@ -363,4 +365,8 @@ def draw(table, folder, labels):
 
 
 if __name__ == "__main__":
-    main(ARGUMENTS)
+    try:
+        main(ARGUMENTS)
+    except OSError as problem:              # a full disk, a folder that cannot be written to
+        print(f"predict.py: error: {problem}", file=sys.stderr)
+        sys.exit(2)

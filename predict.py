@@ -282,12 +282,14 @@ def spans(seconds, window, hop):
 def inputs_of(y, rate, wanted):
     """A waveform (samples,) at `rate` Hz as the networks want it: {key: (x, real frames)}, x (frames, n) or (13 n,);
     with its seconds after trimming and the seconds that the networks hear of it."""
-    inputs = {}
+    inputs, extracted = {}, {}
     for key, kept in wanted.items():
-        trimmed = data.prepare(y, rate, **kept["loading"])
-        with threadpool_limits(1):                                          # as in training, to the last digit
-            x = features.extract(trimmed, **kept["features"])[kept["feature"]]
-        x, length = data.fit_length(x, kept["frames"])
+        settings = results.digest([kept["loading"], kept["features"]])      # most often the same for all
+        if settings not in extracted:
+            trimmed = data.prepare(y, rate, **kept["loading"])
+            with threadpool_limits(1):                                      # as in training, to the last digit
+                extracted[settings] = features.extract(trimmed, **kept["features"])
+        x, length = data.fit_length(extracted[settings][kept["feature"]], kept["frames"])
         if kept["input"] == "functionals":
             x = features.functionals(x[None], np.array([length]))[0]
         inputs[key] = x, length

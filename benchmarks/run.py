@@ -31,6 +31,7 @@ KINDS = ("cnn1d", "bilstm", "hybrid", "mlp")
 CLIPS = 24
 TRAIN, VALIDATION, TEST = 1035, 116, 289             # clips of fold 0; training sees 1 + COPIES versions
 FOLDS, FEATURES, SIZES = config.FOLDS, ("mfcc", "mel", "gauss"), dict(mfcc=40, mel=128, gauss=40)
+PREDICTED = 10                                       # times CLIPS recordings are predicted
 OUR_EPOCHS, USUAL_EPOCHS = 4, 2                      # timed in a process; the first, which traces, is told apart
 GEMM = 2048                                          # rows and columns of the matrices of the peak
 
@@ -89,6 +90,32 @@ def fit_usual(kind, feature, nets):
     epochs = np.diff(ends)
     return dict(epoch=float(epochs[-1]), start=float(epochs[0] - epochs[-1]), parameters=network.count_params(),
                 memory=memory())
+
+
+def predict_clips(way, paths):
+    """Recordings a second, features and network (cnn1d on MFCC, untrained): ours as predict.py, in parallel and in
+    batches, or a loop over files with `predict` on each, as usual."""
+    from types import SimpleNamespace
+
+    import model
+    network = model.BUILDERS["cnn1d"]((config.FRAMES, config.N_MFCC), len(config.CLASSES))
+    paths = [Path(path) for path in paths] * PREDICTED
+    if way == "ours":
+        import predict
+        kept = dict(labels=list(config.CLASSES), feature="mfcc", input="sequences", frames=config.FRAMES, mean=[0.0],
+                    std=[1.0], temperature=1.0, loading=config.LOADING_SETTINGS, features=config.FEATURE_SETTINGS)
+        models, how = [predict.Model("cnn1d", network, kept)], SimpleNamespace(window=None, hop=1, jobs=-1)
+        run = lambda chosen: [predict.predicted(heard, models, list(config.CLASSES), 0.5)            # noqa: E731
+                              for heard in predict.in_batches(predict.listen(chosen, models, how))]
+    else:
+        import data_preprocessing as data
+        import usual
+        run = lambda chosen: [network.predict(data.fit_length(usual.mfcc(usual.load(path)), config.FRAMES)[0][None],  # noqa: E731
+                                              verbose=0) for path in chosen]
+    run(paths[:CLIPS])                                                          # starts workers, traces
+    began = time.perf_counter()
+    run(paths)
+    return dict(rate=len(paths) / (time.perf_counter() - began))
 
 
 def training_flops(network, batch):
@@ -259,14 +286,17 @@ def main():
     args = parser.parse_args()
     if args.one:
         way, *job = json.loads(args.one)
-        print(json.dumps({"ours": fit_ours, "usual": fit_usual}[way](*job)))
+        print(json.dumps({"ours": fit_ours, "usual": fit_usual, "predict": predict_clips}[way](*job)))
         return
 
     import joblib
     cores = joblib.cpu_count()
     peak = {threads: gemm_peak(threads) for threads in (1, cores)}
     with tempfile.TemporaryDirectory() as folder:
-        clip = clip_rows(some_clips(folder), args.repeats)
+        paths = list(map(str, some_clips(folder)))
+        clip = clip_rows(paths, args.repeats)
+        predictions = {way: [side_by_side(("predict", way, paths))[0]["rate"] for _ in range(args.repeats)]
+                       for way in ("ours", "usual")}
     fits = {(kind, feature): dict(ours=[], usual=[], same=[]) for kind in KINDS for feature in ("mfcc", "mel")
             if feature == "mfcc" or kind in ("cnn1d", "bilstm", "hybrid")}
     for number in range(args.repeats):
@@ -278,11 +308,11 @@ def main():
             found["usual"] += side_by_side(("usual", kind, feature, "usual"))
             if feature == "mfcc":
                 found["same"] += side_by_side(("usual", kind, feature, "ours"))
-    (HERE / "RESULTS.md").write_text(report(clip, fits, peak, cores, args.repeats))
+    (HERE / "RESULTS.md").write_text(report(clip, predictions, fits, peak, cores, args.repeats))
     print(f"written: {HERE / 'RESULTS.md'}")
 
 
-def report(clip, fits, peak, cores, repeats):
+def report(clip, predictions, fits, peak, cores, repeats):
     import importlib.metadata
 
     import train
@@ -299,6 +329,10 @@ def report(clip, fits, peak, cores, repeats):
         "## Clips\n\nMilliseconds for one clip or copy, one thread.",
         table(["what", "ours, ms", "usual, ms", "usual / ours"],
               [[name, cell(ours, 1e3), cell(usual, 1e3), ratio(ours, usual)] for name, (ours, usual) in clip.items()]),
+        "## Prediction\n\nRecordings a second, from the file to the probabilities (cnn1d on MFCC), once started; ours "
+        f"as `predict.py` on {cores} cores, the usual way a loop with `predict` on each file.",
+        table(["ours", "usual", "ours / usual"], [[cell(predictions["ours"]), cell(predictions["usual"]),
+                                                   ratio(predictions["usual"], predictions["ours"])]]),
         f"## Fits\n\nSeconds for an epoch of {TRAIN * (1 + config.COPIES)} clips of {config.FRAMES} frames. Ours: "
         f"{cores} fits side by side, one thread each, so an epoch of ours is divided by {cores} in the ratios. Usual: "
         "one fit on all cores, batches of 32.",

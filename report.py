@@ -8,6 +8,8 @@ from html import escape
 
 import pandas as pd
 
+import scores
+
 # How to read each picture, by the beginning of its name; the longest that fits counts.
 READING = {
     "data_statistics": "How many clips of which kind there are, how long they are and how loud.",
@@ -96,7 +98,7 @@ def results_table(summary, named):
         "95 % interval": [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in
                           zip(summary.accuracy_low, summary.accuracy_high)],
         "UAR": spread("uar"), "weighted F1": spread("weighted_f1"), "macro F1": spread("macro_f1"),
-        "p": summary.p_against_best.map("{:.2f}".format, na_action="ignore").fillna(""),
+        "p": summary.p_against_best.map(scores.p_text, na_action="ignore").astype(object).fillna(""),
         "parameters": summary.parameters.map("{:,}".format), "s a fit": summary.fit_seconds.map("{:.0f}".format)})
 
 

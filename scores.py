@@ -71,6 +71,11 @@ def corrected_t_test(a, b, folds):
     return float(2 * student.sf(abs(difference.mean()) / np.sqrt(variance), k - 1))
 
 
+def p_text(p):
+    """"0.03", or "<0.01" for what would round to nothing."""
+    return f"{p:.2f}" if p >= 0.005 else "<0.01"
+
+
 # -- calibration -----------------------------------------------------------------------------------
 def best_temperature(probabilities, labels):
     """The temperature that makes the labels likeliest: probabilities (clips, classes), labels int (clips,).

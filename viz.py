@@ -295,7 +295,7 @@ def comparison(predictions, summary, chance):
                         capsize=3, lw=1.2, color=COLOURS[k], label=label(feature) if feature != "all" else None)
             text = f"{mean:.1f} ± {spread:.1f}" if len(folds) > 1 else f"{mean:.1f} (1 fold)"
             if ax is axes[0] and np.isfinite(row.p_against_best):
-                text += f"  p {row.p_against_best:.2f}"
+                text += f"  p {scores.p_text(row.p_against_best)}"
             ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
         ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
         ax.grid(axis="x")

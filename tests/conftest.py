@@ -50,3 +50,10 @@ def demo(tmp_path_factory):
     done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, done
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """TensorFlow's threads can only be set before its first network: whoever makes one asks for this."""
+    import fit
+    fit.one_thread()

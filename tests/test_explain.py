@@ -6,6 +6,8 @@ import pytest
 
 import explain
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def network(shape, secret):
     """Two outputs; the logit of the second is the sum of the input times `secret`, that of the first 0."""

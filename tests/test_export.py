@@ -10,6 +10,8 @@ import export
 import fit
 import predict
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.mark.parametrize("form", export.FILES)
 @pytest.mark.parametrize("kind", config.EPOCHS)

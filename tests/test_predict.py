@@ -12,6 +12,8 @@ import config
 import predict
 import scores
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LABELS = list(config.CLASSES)
 P = [f"p_{name}" for name in LABELS]
 ROUNDING = 2e-5             # probabilities are written with six digits, then heated or cooled

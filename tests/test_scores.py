@@ -43,6 +43,11 @@ def test_corrected_t_test_is_the_paired_one_with_a_larger_variance():
     assert scores.corrected_t_test(a, b, folds=5) == scores.corrected_t_test(b, a, folds=5) > plain.pvalue
 
 
+@pytest.mark.parametrize("p, text", [(0.25, "0.25"), (0.0051, "0.01"), (0.0049, "<0.01"), (0.0, "<0.01"), (1, "1.00")])
+def test_a_p_that_would_round_to_nothing_is_told_as_small(p, text):
+    assert scores.p_text(p) == text
+
+
 def test_corrected_t_test_at_its_edges():
     assert scores.corrected_t_test([0.8, 0.7], [0.8, 0.7], folds=5) == 1
     assert scores.corrected_t_test([0.75, 0.5], [0.5, 0.25], folds=5) == 0      # the same difference in every fold

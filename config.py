@@ -7,13 +7,14 @@ made with: after a change here, the next run redoes exactly the fits that the ch
 from pathlib import Path
 
 # -- data ------------------------------------------------------------------------------------------
-DATA_DIR = None               # folder with Actor_01 ... Actor_24; None: $RAVDESS_DIR, else the project root
+DATA_DIR = None               # folder with clips, or a CSV of them; None: $RAVDESS_DIR, else the project root
 CACHE_DIR = Path("cache")     # extracted features, about 1.3 GB; safe to delete, rebuilt in minutes
 RESULTS_DIR = Path("results")                   # one folder per run
 VISUALIZATIONS_DIR = Path("visualizations")     # where viz.py puts its pictures
 RUN = "default"               # name of the run folder; another name keeps two experiments apart
 
-# The order is the label order everywhere: column k of a prediction is CLASSES[k].
+# The order is the label order everywhere: column k of a prediction is CLASSES[k]. Other data than RAVDESS has the
+# classes of its clips: those that are named here in this order, then its own.
 CLASSES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 # -- loading ---------------------------------------------------------------------------------------
@@ -43,9 +44,9 @@ PITCH_SEMITONES = (-2.0, 2.0)
 NOISE_SNR_DB = (30.0, 50.0)   # white noise this far below the clip's power; under about 30 dB it hurts
 
 # -- cross-validation ------------------------------------------------------------------------------
-PROTOCOLS = ("stratified", "timnet", "emobox", "luna", "loso", "sentence")      # explained in splits.py
-CV = "stratified"             # one of them; emobox, luna and loso test on speakers that training has not heard
-FOLDS = 5                     # of "stratified"; the others have numbers of their own. Each clip is tested once
+PROTOCOLS = ("stratified", "timnet", "emobox", "luna", "loso", "sentence", "speakers", "given")    # see splits.py
+CV = "stratified"             # one of them; emobox, luna, loso, speakers: those tested have not been heard in training
+FOLDS = 5                     # of "stratified" and "speakers"; the others have their own. Each clip is tested once
 VALIDATION_SHARE = 0.1        # of a fold's training recordings (or speakers), cut out for every choice in training
 SEED = 42                     # of everything random; results differ by a point or two between seeds
 

@@ -1,6 +1,6 @@
-"""Clips on disk in, arrays ready for training out: finds, checks, loads, augments, caches, normalises.
+"""Clips on disk in, arrays ready for training out: checks, loads, augments, caches, normalises.
 
-    folder --find_clips--> table of clips --survey--> + duration, level, recording
+    table of clips (corpora.py) --survey--> + duration, level, recording
            --build_features--> one array per feature (clips, 1 + copies, frames, n), cached on disk
            --normaliser, normalise--> zero mean, unit variance over the training part, zero where padded
 
@@ -30,100 +30,24 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import config
+import corpora
 import download
 import features
 import seeds
+from corpora import DataError
 from results import code_fingerprint, digest, write_atomically
 
-COMPLETE = 1440                # speech clips in RAVDESS
 DOWNLOADED = Path(__file__).parent / "ravdess"
 SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
 ROWS_AT_ONCE = 256             # clips in memory while the normaliser is fitted
 SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
-# A file name is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
-FIELDS = {
-    "modality": {"01": "audio-video", "02": "video", "03": "audio"},
-    "channel": {"01": "speech", "02": "song"},
-    "emotion": dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), config.CLASSES)),
-    "intensity": {"01": "normal", "02": "strong"},
-    "statement": {"01": 1, "02": 2},       # "Kids are talking by the door", "Dogs are sitting by the door"
-    "repetition": {"01": 1, "02": 2},
-    "actor": {f"{actor:02d}": actor for actor in range(1, 25)},
-}
-LIKE_RAVDESS = re.compile(r"\d+(-\d+){6}")
-
-
-class DataError(ValueError):
-    """Something is wrong with the user's data; the message names the file and the way out."""
-
-
-# -- finding ---------------------------------------------------------------------------------------
-def data_folder(argument=None):
-    """The folder to look in: the argument, else $RAVDESS_DIR, else config.DATA_DIR, else the project root."""
-    return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parent)
-
-
-def parse_name(name):
-    """`03-01-06-01-02-01-12.wav` -> {"modality": "audio", ..., "emotion": "fearful", ..., "actor": 12}.
-
-    Raises DataError, naming the code, where a code is not one of RAVDESS's.
-    """
-    codes = Path(name).stem.split("-")
-    if len(codes) != len(FIELDS):
-        raise DataError(f"{name}: {len(codes)} codes between dashes where RAVDESS has {len(FIELDS)}")
-    for (field, known), code in zip(FIELDS.items(), codes):
-        if code not in known:
-            raise DataError(f"{name}: {field} code '{code}' is not one of {min(known)}..{max(known)}")
-    fields = {field: FIELDS[field][code] for field, code in zip(FIELDS, codes)}
-    if fields["emotion"] == "neutral" and fields["intensity"] == "strong":
-        raise DataError(f"{name}: intensity code '02' does not exist for neutral (emotion code '01')")
-    return fields
-
-
-def find_clips(folder):
-    """Table of the speech clips in `folder`, and what was left out.
-
-    Looks for Actor_* in the folder and one level below, as the Zenodo and Kaggle archives unpack.
-    returns : DataFrame sorted by file (file, path, emotion, label, intensity, statement, repetition,
-              actor, sex), and {reason: [file, ...]}
-    raises  : DataError when there are no clips at all
-    """
-    folder = Path(folder)
-    rows, left_out = {}, {reason: [] for reason in ("second copy", "song", "video", "foreign file", "bad name")}
-    for path in [*sorted(folder.glob("Actor_*/*")), *sorted(folder.glob("*/Actor_*/*"))]:
-        if path.suffix.lower() != ".wav" or not LIKE_RAVDESS.fullmatch(path.stem):
-            like_video = path.suffix.lower() == ".mp4" and LIKE_RAVDESS.fullmatch(path.stem)
-            left_out["video" if like_video else "foreign file"].append(path.name)
-            continue
-        try:
-            fields = parse_name(path.name)
-        except DataError as problem:
-            left_out["bad name"].append(str(problem))
-            continue
-        modality, channel = fields.pop("modality"), fields.pop("channel")
-        if modality != "audio":
-            left_out["video"].append(path.name)
-        elif channel == "song":
-            left_out["song"].append(path.name)
-        elif path.name in rows:
-            left_out["second copy"].append(path.name)
-        else:
-            sex = "female" if fields["actor"] % 2 == 0 else "male"
-            rows[path.name] = dict(file=path.name, path=str(path), label=config.CLASSES.index(fields["emotion"]),
-                                   sex=sex, **fields)
-    if not rows:
-        raise DataError(
-            f"{folder}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below. `python "
-            "data_preprocessing.py --download` fetches them (208 MB); a folder that has them is named with --data-dir "
-            "or RAVDESS_DIR; --demo needs no data")
-    return pd.DataFrame([rows[name] for name in sorted(rows)]), left_out
-
-
+# -- checking --------------------------------------------------------------------------------------
 def survey(clips, cache_dir, jobs=-1):
     """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, sound (hash) and recording to the table of clips.
 
-    Clips with identical sound get one recording id (the first file's stem), whatever their names.
+    Clips with identical sound get one recording id (the first file's stem), whatever their names. Where the table has a
+    column recording already, clips that share it share the new one.
     raises : DataError listing every file that cannot be used.
     """
     kept = Path(cache_dir) / f"survey-{digest([files_key(clips), code_fingerprint(__file__)])}.csv"
@@ -135,11 +59,23 @@ def survey(clips, cache_dir, jobs=-1):
             raise DataError("\n".join([headline, *bad]))
         facts = pd.DataFrame(measured)
         facts.insert(0, "file", clips.file)
-        facts["recording"] = facts.groupby("sound").file.transform("min").str.rsplit(".", n=1).str[0]
         with write_atomically(kept) as draft:
             facts.to_csv(draft, index=False)
-    facts = pd.read_csv(kept)
-    return clips.merge(facts, on="file", validate="one_to_one")
+    clips = clips.merge(pd.read_csv(kept, dtype={"file": str}), on="file", validate="one_to_one")
+    return clips.assign(recording=recordings(clips))
+
+
+def recordings(clips):
+    """Names of the recordings that must not part, (clips,): what shares its sound, or a name in the column recording.
+
+    Shared by way of a third clip counts as well. A name is the stem of the recording's first file.
+    """
+    first, before = clips.file, None
+    while not first.equals(before):
+        before = first
+        for column in {"sound", "recording"} & set(clips):
+            first = first.groupby(clips[column]).transform("min")
+    return first.str.rsplit(".", n=1).str[0]
 
 
 def measure(path):
@@ -159,23 +95,25 @@ def files_key(clips):
     return digest([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
 
 
-def report(clips, left_out, name="data"):
-    """The data report, as text."""
-    counts = clips.emotion.value_counts().reindex(config.CLASSES, fill_value=0)
+def report(corpus, clips):
+    """The data report, as text: a Corpus, and its clips as `survey` gives them."""
+    counts = clips.emotion.value_counts().reindex(corpus.classes, fill_value=0)
     per_actor = clips.actor.value_counts()
     each = " to ".join(str(count) for count in sorted({per_actor.min(), per_actor.max()}))
     seconds = clips.seconds
-    lines = [f"{name}: {len(clips)} clips, {clips.actor.nunique()} actors ({each} clips each), "
+    lines = [f"{corpus.name}: {len(clips)} clips, {clips.actor.nunique()} actors ({each} clips each), "
              f"{seconds.sum() / 3600:.2f} hours ({seconds.min():.1f} to {seconds.max():.1f} s a clip)",
              "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
-    for reason, files in left_out.items():
+    for reason, files in corpus.left_out.items():
         if files:
             shown = files if reason == "bad name" else files[:3]
             more = f", and {len(files) - len(shown)} more" if len(files) > len(shown) else ""
             lines.append(f"left out, {reason}: {len(files)} ({'; '.join(shown)}{more})")
     for _, same in clips.groupby("recording").file:
         if len(same) > 1:
-            lines.append(f"identical sound, kept on one side of every split: {', '.join(same)}")
+            lines.append(f"same recording, kept on one side of every split: {', '.join(same)}")
+    if corpus.complete not in (None, len(clips)):
+        lines.append(f"warning: {corpus.name} is {corpus.complete} clips; results on {len(clips)} do not compare")
     return "\n".join(lines)
 
 
@@ -391,7 +329,7 @@ def normalise(x, mean, std, lengths=None):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="The data report: clips, emotions, actors, what is left out and why.")
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--check", metavar="DIR", help="folder with Actor_01 ... Actor_24 (default: as train.py)")
+    which.add_argument("--check", metavar="PLACE", help="folder with clips, or a CSV of them (default: as train.py)")
     which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOADED, type=Path,
                        help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
                        "where train.py finds it), then report")
@@ -399,22 +337,17 @@ def main(arguments=None):
     try:
         if args.download and not complete(args.download):
             download.fetch(args.download)
-        clips, left_out = find_clips(args.download or data_folder(args.check))
-        clips = survey(clips, config.CACHE_DIR)
+        corpus = corpora.find(args.download or corpora.place_of(args.check))
+        clips = survey(corpus.clips, config.CACHE_DIR)
     except (DataError, ValueError, OSError) as problem:
         print(f"data_preprocessing.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
-    print(report(clips, left_out))
-    if len(clips) != COMPLETE:
-        print(f"warning: RAVDESS speech is {COMPLETE} clips; results on {len(clips)} do not compare")
+    print(report(corpus, clips))
 
 
 def complete(folder):
-    """Whether all clips are there."""
-    try:
-        return len(find_clips(folder)[0]) == COMPLETE
-    except DataError:
-        return False
+    """Whether all clips of RAVDESS are there."""
+    return len(corpora.ravdess(folder)[0]) == corpora.RAVDESS_CLIPS
 
 
 if __name__ == "__main__":

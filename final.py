@@ -15,10 +15,18 @@ import joblib
 import numpy as np
 import pandas as pd
 
+import corpora
 import results
 from seeds import seed_for
 
 FOLDER = "final"
+# What the card says of the data: whose it is and under which terms, and what kind of speech.
+TERMS = {corpora.RAVDESS: (
+    "RAVDESS: Livingstone & Russo 2018, PLoS ONE 13(5): e0196391; CC BY-NC-SA 4.0, and so are these\n"
+    "networks: attribution, no commercial use, share alike.",
+    "The speech is acted, North American English, two sentences, in a quiet room, by 24 adults.")}
+OTHER_TERMS = ("The terms of these recordings hold for the networks as well: write them down here.",
+               "Write down here who speaks, in which language, acted or not, and where it was recorded.")
 
 
 class FinalError(ValueError):
@@ -92,6 +100,7 @@ def card(study, planned):
         "parameters": [f"{row.parameters:,}" for _, row in rows]})
     cells = [table.columns, ["---"] * table.shape[1], *table.to_numpy()]
     lines = [f"| {' | '.join(map(str, row))} |" for row in cells]
+    terms, speech = TERMS.get(config["data"], OTHER_TERMS)
     demo = "\n**Demo: trained on synthesised clips, not on speech. Of no use but to show that everything runs.**\n" \
         if config["demo"] else ""
     return f"""# Model card: speech emotion, run {study.folder.name}
@@ -101,8 +110,7 @@ Made by `{config["command"]}`. Use: `python predict.py clip.wav --model {study.f
 
 ## Data
 {config["data"]}: {len(study.clips)} clips, {study.clips.actor.nunique()} actors, {study.clips.seconds.sum() / 3600:.2f}
-hours. RAVDESS: Livingstone & Russo 2018, PLoS ONE 13(5): e0196391; CC BY-NC-SA 4.0, and so are these networks:
-attribution, no commercial use, share alike.
+hours. {terms}
 
 ## Numbers
 Of networks trained alike, each tested on clips that it had not seen. The networks here were trained on all clips, and
@@ -111,7 +119,7 @@ tested on none. Protocol: {config["protocol"]}.
 {chr(10).join(lines)}
 
 ## Intended use and limits
-Research and teaching. The speech is acted, North American English, two sentences, in a quiet room, by 24 adults; unless
+Research and teaching. {speech} Unless
 the protocol says that test speakers are unseen, the numbers hold for these voices alone. On new speakers, languages,
 microphones and unacted emotion expect far less. Loudness is a cue that a microphone can spoil. Probabilities were
 calibrated on validation clips of the same data. Not for decisions about people: an acted voice is not a feeling, and

@@ -6,17 +6,22 @@
     luna        5 folds of speakers, those of Luna-Jimenez et al. 2021; the test speakers are unseen
     loso        leave one speaker out
     sentence    train on one of the two sentences, test on the other; the same speakers
+    speakers    FOLDS folds of speakers, stratified by emotion as far as speakers can be; for data of one's own
+    given       one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
 
 Clips with the same recording id never part: none of a test clip's recording is trained on. Each fold's validation
 part is cut from its training part by the rule of the test part: whole speakers where the test speakers are unseen, else
-recordings stratified by emotion (with `sentence`, of the sentence that is trained on).
+recordings stratified by emotion (with `sentence`, of the sentence that is trained on). `given` takes the validation
+clips of the table; where it has none, they are cut out, by speakers if those that are tested are unseen.
 """
+import math
+
 import numpy as np
-from sklearn.model_selection import GroupShuffleSplit, KFold, StratifiedKFold, StratifiedShuffleSplit
+from sklearn import model_selection as sklearn_splits
 
 from seeds import seed_for
 
-UNSEEN_SPEAKERS = ("emobox", "luna", "loso")
+UNSEEN_SPEAKERS = ("emobox", "luna", "loso", "speakers")
 TEST_ACTORS = {
     "emobox": ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)),
     "luna": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
@@ -32,6 +37,8 @@ def protocol_name(cv, folds, seed, validation_share):
         "luna": "5 speaker folds of Luna-Jimenez et al. 2021, test speakers unseen",
         "loso": "leave one speaker out, test speaker unseen",
         "sentence": "one sentence trained on, the other tested, same speakers",
+        "speakers": f"{folds} folds of speakers, test speakers unseen",
+        "given": "the data's own split",
     }[cv]
     share = f"{validation_share:.0%} of training{' speakers' if cv in UNSEEN_SPEAKERS else ''}"
     return f"{test}, seed {seed}; test read once, all choices on an inner validation split ({share})"
@@ -40,9 +47,9 @@ def protocol_name(cv, folds, seed, validation_share):
 def assign_folds(cv, clips, folds, seed):
     """The fold in which each clip is tested.
 
-    clips   : table with label, recording, actor, statement and file, a row per clip
-    folds   : of `stratified`; the other protocols have numbers of their own
-    returns : int (clips,), counted from 0
+    clips   : table with label, recording, actor and file (and statement, split), a row per clip
+    folds   : of `stratified` and `speakers`; the other protocols have numbers of their own
+    returns : int (clips,), counted from 0; -1 for clips that are never tested
     raises  : ValueError for clips that the protocol does not fit
     """
     if cv == "stratified":
@@ -52,7 +59,20 @@ def assign_folds(cv, clips, folds, seed):
     if cv in TEST_ACTORS:
         fold_of_actor = {actor: fold for fold, actors in enumerate(TEST_ACTORS[cv]) for actor in actors}
         return by_group(clips.actor, fold_of_actor, f"the {cv} folds name all 24 actors of RAVDESS")
-    groups = clips.actor if cv == "loso" else clips.statement
+    if cv == "speakers":
+        if clips.actor.nunique() < folds:
+            raise ValueError(f"{folds} folds of speakers need as many speakers, and there are {clips.actor.nunique()}")
+        fold_of_clip = np.empty(len(clips), int)
+        splitter = sklearn_splits.StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        for fold, (_, test) in enumerate(splitter.split(clips, clips.label, groups=clips.actor)):
+            fold_of_clip[test] = fold
+        return fold_of_clip
+    column = {"loso": "actor", "sentence": "statement", "given": "split"}[cv]
+    if column not in clips or clips[column].isna().any():
+        raise ValueError(f"it needs a {column} for every clip")
+    if cv == "given":
+        return given_fold(clips.split)
+    groups = clips[column]
     return by_group(groups, {group: fold for fold, group in enumerate(sorted(set(groups)))}, f"{cv} needs at least two")
 
 
@@ -66,7 +86,7 @@ def stratified_folds(labels, recordings, folds, seed):
     if counts.min() < folds:
         raise ValueError(f"{folds} folds need {folds} recordings of every emotion; one has only {counts.min()}")
     fold_of_recording = np.empty(len(first), int)
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    splitter = sklearn_splits.StratifiedKFold(folds, shuffle=True, random_state=seed)
     for fold, (_, test) in enumerate(splitter.split(first, labels[first])):
         fold_of_recording[test] = fold
     return fold_of_recording[of_clip]
@@ -76,9 +96,16 @@ def timnet_folds(clips):
     """KFold(10, shuffle=True, random_state=46) over the clips in path order, which is by actor, then file."""
     order = np.lexsort([clips.file, clips.actor])
     fold_of_clip = np.empty(len(clips), int)
-    for fold, (_, test) in enumerate(KFold(10, shuffle=True, random_state=46).split(order)):
+    for fold, (_, test) in enumerate(sklearn_splits.KFold(10, shuffle=True, random_state=46).split(order)):
         fold_of_clip[order[test]] = fold
     return fold_of_clip
+
+
+def given_fold(split):
+    """0 for the clips of the part test, else -1; ValueError when training or test is empty."""
+    if not {"train", "test"} <= set(split):
+        raise ValueError("its column split needs both train and test")
+    return np.where(split == "test", 0, -1)
 
 
 def by_group(groups, fold_of_group, need):
@@ -93,18 +120,27 @@ def parts_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed):
     """{"train", "validation", "test"}: sorted clip indices of one fold.
 
     The validation part is drawn from the fold's training part, with a draw of its own per fold. A training clip whose
-    recording is tested is in no part; only `timnet` and `sentence`, which do not know recordings, have such clips.
+    recording is tested is in no part; only `timnet`, `sentence` and `given`, which do not know recordings, have such.
+
+    raises : ValueError for a fold without two emotions to train on
     """
-    labels, recordings = clips.label.to_numpy(), clips.recording.to_numpy()
+    labels, recordings, actors = (clips[name].to_numpy() for name in ("label", "recording", "actor"))
     tested = fold_of_clip == fold
     training = np.flatnonzero(~np.isin(recordings, recordings[tested]))                     # clip indices
-    draw = dict(n_splits=1, test_size=validation_share, random_state=seed_for(seed, "validation", fold))
-    if cv in UNSEEN_SPEAKERS:
-        actors = clips.actor.to_numpy()[training]
-        _, chosen = next(GroupShuffleSplit(**draw).split(training, groups=actors))
+    if len(set(labels[training])) < 2:
+        raise ValueError(f"fold {fold} has no two emotions to train on (without the recordings that it tests)")
+    unseen = cv in UNSEEN_SPEAKERS or cv == "given" and not set(actors[training]) & set(actors[tested])
+    draw = dict(n_splits=1, random_state=seed_for(seed, "validation", fold))
+    if cv == "given" and "validation" in set(clips.split[training]):
+        in_validation = np.isin(recordings[training], recordings[clips.split == "validation"])
+    elif unseen and len(set(actors[training])) > 1:
+        splitter = sklearn_splits.GroupShuffleSplit(test_size=validation_share, **draw)
+        _, chosen = next(splitter.split(training, groups=actors[training]))
         in_validation = np.isin(np.arange(len(training)), chosen)
     else:
         _, first, of_clip = np.unique(recordings[training], return_index=True, return_inverse=True)
-        _, chosen = next(StratifiedShuffleSplit(**draw).split(first, labels[training][first]))
+        size = max(math.ceil(validation_share * len(first)), len(set(labels[training])))     # one per emotion
+        splitter = sklearn_splits.StratifiedShuffleSplit(test_size=size, **draw)
+        _, chosen = next(splitter.split(first, labels[training][first]))
         in_validation = np.isin(of_clip, chosen)
     return {"train": training[~in_validation], "validation": training[in_validation], "test": np.flatnonzero(tested)}

@@ -31,7 +31,8 @@ def fit(x, labels, parts, settings):
 
     def spread(part):
         values = np.zeros((len(parts[part]), len(settings.CLASSES)))
-        values[:, machine.classes_] = machine.decision_function(clips[parts[part]])
+        decision = machine.decision_function(clips[parts[part]])    # (clips, classes); of two classes only the second's
+        values[:, machine.classes_] = decision if decision.ndim == 2 else np.stack([-decision, decision], axis=1)
         return softmax(values, axis=1)
 
     temperature = scores.best_temperature(spread("validation"), labels[parts["validation"]])

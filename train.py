@@ -1,6 +1,7 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
-    python train.py --data-dir RAVDESS      60 fits; stop it and run it again, finished fits are kept
+    python train.py --data-dir RAVDESS      75 fits; stop it and run it again, finished fits are kept
+    python train.py --data-dir my.csv       the same on clips of your own, see corpora.py
     python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 
 Reads the clips, writes results/<run>/ (layout in results.py). The test clips of a fold are predicted once,
@@ -25,14 +26,18 @@ DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers;
 def parse(arguments=None):
     parser = argparse.ArgumentParser(
         description="Train every model on every feature under cross-validation. Settings: config.py.")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder with Actor_01 ... Actor_24 (default: $RAVDESS_DIR, "
-                        "else DATA_DIR in config.py, else the project root)")
+    parser.add_argument("--data-dir", metavar="PLACE", help="folder with the clips of RAVDESS, EMO-DB, CREMA-D, SAVEE "
+                        "or TESS, or a CSV of your own: path,emotion,speaker[,recording,split] (default: "
+                        "$RAVDESS_DIR, else DATA_DIR in config.py, else the project root)")
+    parser.add_argument("--train-on", metavar="PLACE", help="with --test-on: train on the clips of one place, test on "
+                        "those of another, on the emotions that both have")
+    parser.add_argument("--test-on", metavar="PLACE", help="see --train-on")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder for the runs (default: %(default)s)")
     parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN}; "
-                        "quick with --quick, demo with --demo; another --cv or --seed adds its name)")
+                        "quick with --quick, demo with --demo; other data, --cv or --seed add their names)")
     parser.add_argument("--cv", choices=config.PROTOCOLS, help="protocol: who is trained on and who is tested, "
-                        f"explained in splits.py (default: {config.CV})")
+                        f"explained in splits.py (default: {config.CV}, or given where the data has a split)")
     parser.add_argument("--features", nargs="+", choices=config.FEATURES,
                         help="only these (default: all; with --demo only mfcc)")
     parser.add_argument("--models", nargs="+", choices=config.MODELS, default=config.MODELS,
@@ -53,17 +58,16 @@ def parse(arguments=None):
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
     args.features = args.features or (DEMO["FEATURES"] if args.demo else config.FEATURES)
-    args.cv = args.cv or (DEMO["CV"] if args.demo else config.CV)
+    args.cv = args.cv or (DEMO["CV"] if args.demo else None)
     args.folds = [0] if args.folds is None and args.quick else args.folds
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"argument --jobs: {args.jobs} is not at least 1")
     if (args.backend, bool(args.scheduler)) in {("dask", False), ("loky", True)}:
         parser.error("--backend dask needs --scheduler HOST:PORT" if args.backend == "dask" else
                      "argument --scheduler: only for --backend dask or ray")
-    args.run = args.run or "-".join(["demo" if args.demo else "quick" if args.quick else config.RUN]
-                                    + [args.cv] * (args.cv != config.CV)
-                                    + [f"seed{args.seed}"] * (args.seed != config.SEED))
-    if Path(args.run).name != args.run or args.run.startswith("."):
+    if bool(args.train_on) != bool(args.test_on) or args.train_on and (args.data_dir or args.demo):
+        parser.error("--train-on and --test-on go together, without --data-dir and --demo")
+    if args.run and (Path(args.run).name != args.run or args.run.startswith(".")):
         parser.error(f"argument --run: {args.run!r} is not a plain folder name")
     return args
 
@@ -78,7 +82,7 @@ import platform
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import joblib
@@ -87,6 +91,7 @@ import pandas as pd
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
+import corpora
 import data_preprocessing as data
 import demo_corpus
 import features
@@ -126,11 +131,17 @@ class Task:
 
 def main(args):
     signal.signal(signal.SIGTERM, signal.default_int_handler)       # ends like Ctrl-C
-    run, began = args.results_dir / args.run, time.time()
+    began = time.time()
     try:
         # -- data --------------------------------------------------------------------------------------
         settings = settings_of(args)
-        clips = find_data(args, settings)
+        source = find_data(args, settings)
+        clips = data.survey(source.clips, settings.CACHE_DIR, args.jobs or -1)
+        print(data.report(source, clips))
+        settings.CLASSES = source.classes
+        settings.CV = args.cv or ("given" if "split" in clips else settings.CV)
+        args.run = args.run or run_name(args, settings, source)
+        run = args.results_dir / args.run
 
         # -- split -------------------------------------------------------------------------------------
         parts_of_folds = split(clips, settings, args.folds)
@@ -146,7 +157,7 @@ def main(args):
 
             # -- plan ----------------------------------------------------------------------------------
             tasks = plan(clips, parts_of_folds, corpus, settings, protocol)
-            write_facts(run, args, clips, tasks, settings, protocol)
+            write_facts(run, args, source.name, clips, tasks, settings, protocol)
             kinds = [task for task in tasks if task.feature in args.features and task.model in args.models]
             chosen = [task for task in kinds if args.folds is None or task.fold in args.folds]
             waiting = unfinished(run, chosen, args.overwrite)
@@ -185,7 +196,7 @@ def settings_of(args):
     """config.py as a namespace, with what --quick and --demo change."""
     values = {name: value for name, value in vars(config).items() if name.isupper()}
     values |= (QUICK if args.quick else {}) | (DEMO if args.demo else {})
-    values |= dict(CV=args.cv, SEED=args.seed)
+    values |= dict(CV=args.cv or config.CV, SEED=args.seed)
     values["FEATURES"] = tuple(name for name in config.FEATURES if name in {*values["FEATURES"], *args.features})
     return checked(SimpleNamespace(**values))
 
@@ -214,19 +225,23 @@ def one_on_a_gpu():
 
 
 def find_data(args, settings):
-    """The table of clips, with the data report printed."""
+    """The Corpus that was asked for (corpora.py)."""
     if args.demo:
         print(DEMO_WARNING)
         folder = Path(settings.CACHE_DIR) / "demo-corpus"
         demo_corpus.write_corpus(folder)
-    else:
-        folder = data.data_folder(args.data_dir)
-    clips, left_out = data.find_clips(folder)
-    clips = data.survey(clips, settings.CACHE_DIR, args.jobs or -1)
-    print(data.report(clips, left_out, "demo corpus" if args.demo else "RAVDESS"))
-    if len(clips) != data.COMPLETE and not args.demo:
-        print(f"warning: RAVDESS speech is {data.COMPLETE} clips; results on {len(clips)} do not compare")
-    return clips
+        return replace(corpora.find(folder), name="synthesised demo corpus", complete=None)
+    if args.train_on:
+        return corpora.across(corpora.find(args.train_on), corpora.find(args.test_on))
+    return corpora.find(corpora.place_of(args.data_dir))
+
+
+def run_name(args, settings, source):
+    """Name of the run folder, where none was asked for: what differs from the default is in it."""
+    return "-".join(["demo" if args.demo else "quick" if args.quick else config.RUN]
+                    + [source.short_name] * (source.name != corpora.RAVDESS and not args.demo)
+                    + [settings.CV] * (settings.CV != config.CV and not args.demo)
+                    + [f"seed{args.seed}"] * (args.seed != config.SEED))
 
 
 # -- split and plan --------------------------------------------------------------------------------
@@ -266,12 +281,11 @@ def task_key(task):
     return results.fit_name(task.feature, task.model, task.fold)
 
 
-def write_facts(run, args, clips, tasks, settings, protocol):
+def write_facts(run, args, data_name, clips, tasks, settings, protocol):
     """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes."""
     facts = {name: value for name, value in vars(settings).items() if name not in NOT_SCIENCE - {"FEATURES", "MODELS"}}
     results.write_json(run / "config.json", dict(
-        facts, protocol=protocol, command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo,
-        data="synthesised demo corpus" if args.demo else "RAVDESS speech",
+        facts, protocol=protocol, command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, data=data_name,
         settings_hashes={task_key(task): task.settings_hash for task in tasks}))
     results.write_json(run / "environment.json", dict(
         {name: importlib.metadata.version(name) for name in PACKAGES}, python=platform.python_version(),

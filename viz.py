@@ -1,4 +1,4 @@
-"""Draws a run: reads results/<run>/ or reference/, writes pictures to visualizations/. Never trains.
+"""Draws a run: reads results/<run>/ or reference/, writes pictures (PNG and SVG) to visualizations/. Never trains.
 
     python viz.py                       the run named in config.py, finished or not
     python viz.py --run reference       the run behind the README's table: needs no training
@@ -35,7 +35,7 @@ if __name__ == "__main__":      # before the slow imports: --help and a mistyped
     parser.add_argument("--results-dir", default=config.RESULTS_DIR, type=Path, metavar="DIR",
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--data-dir", metavar="DIR",
-                        help="folder with Actor_01 ... Actor_24, for the example clips "
+                        help="folder or CSV with the clips of the run, for the example clips "
                              "(default: $RAVDESS_DIR, else DATA_DIR in config.py, else the project root)")
     parser.add_argument("--out", default=config.VISUALIZATIONS_DIR, type=Path, metavar="DIR",
                         help="folder for the pictures (default: %(default)s)")
@@ -49,6 +49,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
 import committee
+import corpora
 import data_preprocessing
 import demo_corpus
 import explain
@@ -64,14 +65,21 @@ STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titl
          "axes.grid": False, "grid.color": "0.88", "savefig.dpi": 150}
 COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN = COLOURS[:3]
-SEX_COLOURS = {"female": ORANGE, "male": BLUE}
+SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": COLOURS[7]}
 LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
           "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM",
           "all": "All", "committee": "Committee"}
 SMALL_PRINT = 7         # points
 CURVES_NOTE = ("Thin: folds; thick: their mean while at least two still train. Training values are measured on "
                "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
+SUBGROUPS = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
 DEMO = "Synthesised demo corpus: not real results"
+
+
+def sex_of(clips):
+    """A key of SEX_COLOURS for each clip: (clips,)."""
+    sexes = clips.sex if "sex" in clips else pd.Series(np.nan, clips.index)
+    return sexes.where(sexes.isin(list(SEX_COLOURS)), "not known")
 
 
 def label(name):
@@ -131,19 +139,23 @@ def data_statistics(clips, classes):
                         f"{clips.seconds.sum() / 3600:.2f} hours", 9, 6.5)
     (by_class, by_actor), (durations, levels) = figure.subplots(2, 2)
 
-    counts = clips.groupby(["emotion", "intensity"]).size().unstack(fill_value=0)
+    intensities = clips.intensity.fillna("not known") if "intensity" in clips else "any"
+    counts = clips.assign(intensity=intensities).groupby(["emotion", "intensity"]).size().unstack(fill_value=0)
     counts = counts.reindex(classes, fill_value=0)                                  # (emotions, intensities)
-    counts.plot.bar(stacked=True, ax=by_class, color=[BLUE, ORANGE], width=0.8, rot=30)
-    by_class.legend(title="intensity", ncols=2)
+    counts.plot.bar(stacked=True, ax=by_class, color=COLOURS, width=0.8, rot=30, legend=counts.shape[1] > 1)
+    if counts.shape[1] > 1:
+        by_class.legend(title="intensity", ncols=2)
     by_class.set(title="Clips per emotion", xlabel="", ylabel="clips",
                  ylim=(0, 1.25 * counts.sum(axis=1).max()))
 
-    per_actor = clips.groupby(["actor", "sex"]).size().reset_index(name="clips")
-    sns.barplot(per_actor, x="actor", y="clips", hue="sex", hue_order=SEX_COLOURS, palette=SEX_COLOURS,
-                saturation=1, ax=by_actor)
-    by_actor.legend(title="", ncols=2)
+    per_actor = clips.assign(sex=sex_of(clips)).groupby(["actor", "sex"]).size().reset_index(name="clips")
+    known = [sex for sex in SEX_COLOURS if sex in set(per_actor.sex)]
+    sns.barplot(per_actor, x="actor", y="clips", hue="sex", hue_order=known, palette=SEX_COLOURS,
+                saturation=1, ax=by_actor, legend=len(known) > 1)
+    if len(known) > 1:
+        by_actor.legend(title="", ncols=2)
     by_actor.set(title="Clips per actor", xlabel="actor", ylim=(0, 1.25 * per_actor.clips.max()))
-    by_actor.tick_params(axis="x", labelsize=SMALL_PRINT)
+    by_actor.tick_params(axis="x", labelsize=SMALL_PRINT, rotation=90 if clips.actor.nunique() > 24 else 0)
 
     lengths = clips[["seconds", "trimmed_seconds"]].set_axis(["as recorded", "trimmed"], axis=1)
     sns.histplot(lengths, bins=50, palette=[BLUE, ORANGE], ax=durations, edgecolor="none")
@@ -348,14 +360,14 @@ def per_emotion(predictions, classes):
 def per_actor(predictions, sexes, chance):
     """Accuracy on each actor's clips (columns, women and men apart) for every model and feature (rows).
 
-    sexes : {actor: "female" or "male"}; chance : accuracy of guessing, 0 to 1
+    sexes : {actor: a key of SEX_COLOURS}; chance : accuracy of guessing, 0 to 1
     """
     hits = predictions.assign(hit=100.0 * (predictions.true == predictions.predicted))
     table = hits.groupby(["model", "feature", "actor"], sort=False).hit.mean().unstack().sort_index(axis=1)
     table.index = [row_label(names) for names in table.index]                       # (experiments, actors)
     table.loc["mean of the rows"] = table.mean()
     parts = {word: table[[actor for actor in table if sexes[actor] == sex]]
-             for sex, word in (("female", "women"), ("male", "men"))}
+             for sex, word in zip(SEX_COLOURS, ("women", "men", "actors"))}
     parts = {word: part for word, part in parts.items() if part.shape[1]}
     figure = new_figure("Accuracy per actor (%)", 9.5, 1.7 + 0.27 * len(table))
     axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
@@ -404,13 +416,16 @@ def subgroups(predictions, clips, chance):
     """Accuracy on parts of the clips (columns) for every model and feature (rows), folds pooled.
 
     clips : as in clips.csv; chance : accuracy of guessing, 0 to 1
+    returns : None where nothing is known that would part the clips
     """
-    parts = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
+    parts = {name: text for name, text in SUBGROUPS.items() if name in clips and 1 < clips[name].nunique() <= 12}
     hits = predictions.assign(hit=100.0 * (predictions.true == predictions.predicted))
+    if not parts:
+        return None
     hits = hits.drop(columns="actor").merge(clips[["file", *parts]], on="file")
     rows = hits.groupby(["model", "feature"]).ngroups
     figure = new_figure("Accuracy on parts of the clips (%)", 9, 1.9 + 0.27 * rows)
-    axes = figure.subplots(1, len(parts), sharey=True)
+    axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
     for ax, (column, text) in zip(axes, parts.items()):
         table = hits.groupby(["model", "feature", column], sort=False).hit.mean().unstack().sort_index(axis=1)
         table.index, table.columns = [row_label(names) for names in table.index], map(text.format, table.columns)
@@ -426,34 +441,46 @@ def load_examples(run, data_dir):
 
     returns : [(emotion, {feature: (frames, n)}), ...], a line that says whose clips these are, and whether
               they are synthesised: for a demo run, or because no data set was found
-    raises  : data_preprocessing.DataError for a folder without clips that the user named
+    raises  : corpora.DataError for a place without clips of this run that the user named
     """
     with tempfile.TemporaryDirectory() as scratch:
-        synthesised = run.config.get("demo", False)
-        if not synthesised:
-            try:
-                clips, _ = data_preprocessing.find_clips(data_preprocessing.data_folder(data_dir))
-            except data_preprocessing.DataError:
-                if data_dir:
-                    raise
-                synthesised = True
+        clips = pd.DataFrame() if run.config.get("demo") else clips_of(run, data_dir)
+        synthesised = clips.empty
         if synthesised:
             demo_corpus.write_corpus(scratch, actors=1)
-            clips, _ = data_preprocessing.find_clips(scratch)
+            clips = corpora.find(scratch).clips
         chosen = alike(clips)
         examples = []
         for clip in chosen.itertuples():
             try:
-                y = data_preprocessing.load_waveform(clip.path, **config.LOADING_SETTINGS)  # (samples,)
-            except data_preprocessing.DataError as problem:
-                raise data_preprocessing.DataError(f"{clip.path}: {problem}") from problem
-            examples.append((clip.emotion, features.extract(y, **config.FEATURE_SETTINGS)))
+                y = data_preprocessing.load_waveform(clip.path, **run.config["LOADING_SETTINGS"])   # (samples,)
+            except corpora.DataError as problem:
+                raise corpora.DataError(f"{clip.path}: {problem}") from problem
+            examples.append((clip.emotion, features.extract(y, **run.config["FEATURE_SETTINGS"])))
     return examples, f"Clips: {', '.join(chosen.file)}", synthesised
+
+
+def clips_of(run, data_dir):
+    """The clips of a run as its data has them (with their paths); an empty table where the data is not at hand.
+
+    raises : corpora.DataError for a place without clips of this run that the user named
+    """
+    try:
+        clips = corpora.find(corpora.place_of(data_dir)).clips
+        clips = clips[clips.file.isin(run.clips.file)]
+        if clips.empty:
+            raise corpora.DataError(f"{corpora.place_of(data_dir)}: no clips of this run ({run.config['data']})")
+    except corpora.DataError:
+        if data_dir:
+            raise
+        return pd.DataFrame()
+    return clips
 
 
 def alike(clips):
     """One row per emotion, from the largest group that shares actor, sentence, intensity and repetition."""
-    groups = clips.groupby(["actor", "statement", "intensity", "repetition"]).emotion
+    known = [name for name in ("actor", "statement", "intensity", "repetition") if name in clips]
+    groups = clips.groupby(known, dropna=False).emotion
     largest_first = clips.assign(size=groups.transform("nunique"))
     largest_first = largest_first.sort_values("size", ascending=False, kind="stable")
     return largest_first.drop_duplicates("emotion").sort_values("label")
@@ -502,9 +529,11 @@ def clip_map(points, emotions, actors, classes, title):
         left.scatter(*points[emotions == emotion].T, s=14, color=colours[emotion], label=emotion)
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4)
     left.set_title("by emotion")
-    image = right.scatter(*points.T, s=14, c=actors, cmap="viridis")
+    names, numbers = np.unique(actors, return_inverse=True)
+    image = right.scatter(*points.T, s=14, c=numbers, cmap="viridis")
     right.set_title("by actor")
-    figure.colorbar(image, ax=right, label="actor", shrink=0.7)
+    figure.colorbar(image, ax=right, label="actor", shrink=0.7).ax.set_yticks(
+        range(0, len(names), 1 + len(names) // 12), names[::1 + len(names) // 12])
     for ax in (left, right):
         ax.set(xticks=[], yticks=[])
     return figure
@@ -519,11 +548,10 @@ def listening(run, data_dir):
     if fits.empty:
         return
     demo = Path(config.CACHE_DIR) / "demo-corpus"
-    folder = demo if run.config.get("demo") else data_preprocessing.data_folder(data_dir)
-    try:
-        paths = data_preprocessing.find_clips(folder)[0].set_index("file").path
-    except data_preprocessing.DataError:
+    clips = clips_of(run, demo if run.config.get("demo") and demo.exists() else data_dir)
+    if clips.empty:
         return
+    paths = clips.set_index("file").path
     sequences = fits[fits.model != "mlp"].sort_values("validation_accuracy", ascending=False, kind="stable")
     pick = sequences[sequences.feature == "mel"] if "mel" in set(sequences.feature) else sequences
     if len(pick):
@@ -627,10 +655,10 @@ def missing_fits(run, plan):
 
 def draw(run, plan, data_dir):
     """Yields (file stem, figure, rows of fits in it or None, more small print) for all there is to draw."""
-    classes, chance = config.CLASSES, 1 / len(config.CLASSES)
+    classes, chance = run.config["CLASSES"], 1 / len(run.config["CLASSES"])
     examples, note, synthesised = load_examples(run, data_dir)
     yield "data_statistics", data_statistics(run.clips, classes), None, ""
-    figure = example_features(examples, config.HOP_LENGTH / config.SAMPLE_RATE)
+    figure = example_features(examples, run.config["HOP_LENGTH"] / run.config["SAMPLE_RATE"])
     if synthesised and not run.config.get("demo"):
         warn(figure, "Synthesised clips, not speech: no data set was found")
         print("no data set found, so the example clips are synthesised; name its folder with --data-dir")
@@ -648,9 +676,11 @@ def draw(run, plan, data_dir):
     pooled = "Test clips of all finished folds pooled."
     scale = f"{pooled} Colours start at chance ({100 * chance:.1f} %)."
     yield "per_emotion", per_emotion(predictions, classes), predictions, scale
-    sexes = dict(zip(run.clips.actor, run.clips.sex))
+    sexes = dict(zip(run.clips.actor, sex_of(run.clips)))
     yield "per_actor", per_actor(predictions, sexes, chance), predictions, scale
-    yield "subgroups", subgroups(predictions, run.clips, chance), predictions, scale
+    parted = subgroups(predictions, run.clips, chance)
+    if parted:
+        yield "subgroups", parted, predictions, scale
     for model, rows in histories.groupby("model", sort=False):
         fits = run.fits[run.fits.model == model]
         best_epochs = dict(zip(zip(fits.feature, fits.fold), fits.best_epoch))
@@ -675,9 +705,9 @@ def main(arguments):
             sign(figure, f"{facts} {note}")
             if run.config.get("demo"):
                 warn(figure, DEMO)
-            path = Path(arguments.out) / f"{name}.png"
-            with results.write_atomically(path) as draft:
-                figure.savefig(draft)
+            for path in (Path(arguments.out) / f"{name}.{ending}" for ending in ("svg", "png")):
+                with results.write_atomically(path) as draft:
+                    figure.savefig(draft)
             pictures.append((name, path))
             print(path, flush=True)
     path = Path(arguments.out) / "report.html"
@@ -692,6 +722,6 @@ def main(arguments):
 if __name__ == "__main__":
     try:
         main(ARGUMENTS)
-    except (results.RunError, data_preprocessing.DataError, OSError) as problem:
+    except (results.RunError, corpora.DataError, OSError) as problem:
         print(f"{parser.prog}: error: {problem}", file=sys.stderr)
         sys.exit(2)

@@ -40,15 +40,16 @@ def grown_corpus(folder, times):
     """Table of `times` x CLIPS clips; what is not there yet is written: copies of the first CLIPS, stretched."""
     import soundfile
 
+    import corpora
     import data_preprocessing as data
     import demo_corpus
     import seeds
     source = Path(folder) / "source"
     if os.environ.get("RAVDESS_DIR"):
-        source = data.data_folder()
+        source = corpora.place_of()
     else:
         demo_corpus.write_corpus(source)
-    clips, _ = data.find_clips(source)
+    clips = corpora.find(source).clips
     clips = clips.iloc[np.linspace(0, len(clips) - 1, CLIPS).astype(int)].reset_index(drop=True)
     tables = []
     for copy in range(times):

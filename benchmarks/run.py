@@ -152,13 +152,13 @@ def side_by_side(*jobs):
 # -- clips -----------------------------------------------------------------------------------------
 def some_clips(folder):
     """Paths of CLIPS clips, spread over actors and emotions."""
-    import data_preprocessing as data
+    import corpora
     import demo_corpus
     if not os.environ.get("RAVDESS_DIR"):
         demo_corpus.write_corpus(Path(folder))
-        clips, _ = data.find_clips(folder)
+        clips = corpora.find(folder).clips
     else:
-        clips, _ = data.find_clips(data.data_folder())
+        clips = corpora.find(corpora.place_of()).clips
     return list(clips.path.iloc[np.linspace(0, len(clips) - 1, CLIPS).astype(int)])
 
 

@@ -21,6 +21,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
+import corpora
 import data_preprocessing as data
 import engines
 import results
@@ -103,7 +104,7 @@ def main():
     parser.add_argument("--seed", type=int, default=42, help="of the folds; default: %(default)s")
     args = parser.parse_args()
     settings = train.settings_of(train.parse(["--seed", str(args.seed), "--features", "mfcc"]))
-    clips = data.survey(data.find_clips(data.data_folder())[0], settings.CACHE_DIR)
+    clips = data.survey(corpora.find(corpora.place_of()).clips, settings.CACHE_DIR)
     parts_of_folds = train.split(clips, settings, None)
     corpus = data.build_features(clips, settings)
     x, lengths = np.asarray(corpus.sequences["mfcc"][:, 0]), np.asarray(corpus.lengths[:, 0])

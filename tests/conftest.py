@@ -1,5 +1,6 @@
 """What several test files share: a tiny corpus, settings that cache in a temporary folder, the real data."""
 import os
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,17 @@ def demo_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpus")
     demo_corpus.write_corpus(folder, actors=1, intensities=(1,))
     return folder
+
+
+@pytest.fixture
+def mixed_folder(demo_folder, tmp_path):
+    """The demo corpus as Kaggle nests it, among songs, videos, notes and a wrong name."""
+    shutil.copytree(demo_folder, tmp_path / "mixed")
+    shutil.copytree(demo_folder, tmp_path / "mixed" / "audio_speech_actors_01-24")
+    for name in ("03-02-05-01-01-01-01.wav", "01-01-05-01-01-01-01.wav", "02-01-05-01-01-01-01.mp4",
+                 "notes.txt", "03-01-09-01-01-01-01.wav", "._03-01-05-01-01-01-01.wav"):
+        (tmp_path / "mixed" / "Actor_01" / name).write_bytes(b"not read")
+    return tmp_path / "mixed"
 
 
 @pytest.fixture(scope="session")

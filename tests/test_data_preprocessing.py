@@ -1,4 +1,4 @@
-"""Finding, checking, loading, augmenting, caching and normalising, on files written here and on the real data."""
+"""Checking, loading, augmenting, caching and normalising, on files written here and on the real data."""
 import itertools
 import os
 import re
@@ -10,25 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from sounds import SR, clip_name, files_of, tone, write
 from threadpoolctl import threadpool_limits
 
 import config
+import corpora
 import data_preprocessing as dp
 import features
 import results
 import seeds
 
-SR = 22_050
 LOAD = {"sr": SR, "trim_db": None, "peak_normalise": False}
 RANGES = {"stretch_rate": (0.8, 1.2), "pitch_semitones": (-2.0, 2.0), "noise_snr_db": (30.0, 50.0)}
 PCM = 2**-15                # full scale is 1; the step of a 16-bit file
 FREQUENCY = 1e-3            # relative, 2 cents; a second of sound resolves far less than a hertz
 SHIFTED_FREQUENCY = 0.01    # relative, a sixth of a semitone; the shifter is off by 12 cents at 150 Hz
 ONSET = 0.002               # s; a tenth of a frame step, and a thirtieth of the stretcher's latency of 60 ms
-
-
-def tone(hz=440.0, amplitude=0.3, seconds=1.0, sr=SR):
-    return (amplitude * np.sin(2 * np.pi * hz * np.arange(round(seconds * sr)) / sr)).astype(np.float32)
 
 
 def frequency(y, sr=SR):
@@ -41,13 +38,6 @@ def rms(y):
     return np.sqrt(np.mean(np.square(y[len(y) // 4:-len(y) // 4], dtype=float)))
 
 
-def write(folder, name, samples=None, sr=SR, **form):
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, tone(sr=sr) if samples is None else samples, sr, **form)
-    return path
-
-
 def with_chunk(content):
     """The bytes of a WAV file with another chunk before its samples, as most RAVDESS files have."""
     at = content.index(b"data")
@@ -55,123 +45,9 @@ def with_chunk(content):
     return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
 
 
-def clip_name(**codes):
-    usual = {"modality": "03", "channel": "01", "emotion": "05", "intensity": "01", "statement": "01",
-             "repetition": "01", "actor": "01"}
-    return "-".join((usual | codes).values()) + ".wav"
-
-
-def files_of(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-# -- names -----------------------------------------------------------------------------------------
-def test_the_readme_of_ravdess():
-    assert dp.parse_name("03-01-06-01-02-01-12.wav") == {
-        "modality": "audio", "channel": "speech", "emotion": "fearful", "intensity": "normal",
-        "statement": 2, "repetition": 1, "actor": 12}
-    emotions = {code: dp.parse_name(clip_name(emotion=code))["emotion"] for code in dp.FIELDS["emotion"]}
-    assert emotions == {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful",
-                        "07": "disgust", "08": "surprised"}
-    assert tuple(emotions.values()) == config.CLASSES
-
-
-@pytest.mark.parametrize("field, code", [(field, code) for field, codes in dp.FIELDS.items() for code in codes])
-def test_a_code_sets_its_own_field_alone(field, code):
-    usual = dp.parse_name(clip_name())
-    assert dp.parse_name(clip_name(**{field: code})) == usual | {field: dp.FIELDS[field][code]}
-
-
-def test_all_combinations_but_strong_neutral_have_a_name():
-    refused = []
-    for codes in itertools.product(*dp.FIELDS.values()):
-        try:
-            dp.parse_name("-".join(codes) + ".wav")
-        except dp.DataError:
-            refused.append(codes)
-    assert len(refused) == 3 * 2 * 2 * 2 * 24           # modality, channel, statement, repetition, actor
-    assert {codes[2:4] for codes in refused} == {("01", "02")}
-
-
-@pytest.mark.parametrize("field", dp.FIELDS)
-@pytest.mark.parametrize("code", ["00", "99", "1", "001", "", "x1"])
-def test_an_impossible_code_is_named(field, code):
-    name = clip_name(**{field: code})
-    with pytest.raises(dp.DataError, match=f"{re.escape(name)}: {field} code '{code}'"):
-        dp.parse_name(name)
-
-
-@pytest.mark.parametrize("name", ["03-01-05-01-01-01.wav", "03-01-05-01-01-01-01-01.wav", "speech.wav"])
-def test_a_wrong_number_of_codes_is_named(name):
-    with pytest.raises(dp.DataError, match=name):
-        dp.parse_name(name)
-
-
-# -- finding ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("below", ["", "archive"])
-def test_clips_are_found_in_the_folder_and_one_level_below(below, demo_folder, tmp_path):
-    shutil.copytree(demo_folder, tmp_path / below, dirs_exist_ok=True)
-    clips, left_out = dp.find_clips(tmp_path)
-    assert list(clips.file) == sorted(path.name for path in files_of(demo_folder)) and len(clips) == 16
-    assert clips.emotion.value_counts().to_dict() == dict.fromkeys(config.CLASSES, 2)
-    assert [config.CLASSES[label] for label in clips.label] == list(clips.emotion)
-    assert all(os.path.samefile(path, tmp_path / below / "Actor_01" / file)
-               for path, file in zip(clips.path, clips.file, strict=True))
-    assert not any(left_out.values())
-
-
-def test_even_actors_are_women(tmp_path):
-    for actor in ("01", "02", "23", "24"):
-        write(tmp_path, f"Actor_{actor}/{clip_name(actor=actor)}")
-    clips, _ = dp.find_clips(tmp_path)
-    assert dict(zip(clips.actor, clips.sex, strict=True)) == {1: "male", 2: "female", 23: "male", 24: "female"}
-
-
-@pytest.fixture
-def mixed_folder(demo_folder, tmp_path):
-    """The demo corpus as Kaggle nests it, among songs, videos, notes and a wrong name."""
-    shutil.copytree(demo_folder, tmp_path / "mixed")
-    shutil.copytree(demo_folder, tmp_path / "mixed" / "audio_speech_actors_01-24")
-    for name in ("03-02-05-01-01-01-01.wav", "01-01-05-01-01-01-01.wav", "02-01-05-01-01-01-01.mp4",
-                 "notes.txt", "03-01-09-01-01-01-01.wav", "._03-01-05-01-01-01-01.wav"):
-        (tmp_path / "mixed" / "Actor_01" / name).write_bytes(b"not read")
-    return tmp_path / "mixed"
-
-
-def test_what_is_not_a_speech_clip_is_left_out_and_counted(mixed_folder, demo_folder):
-    clips, left_out = dp.find_clips(mixed_folder)
-    assert list(clips.path) == [str(mixed_folder / path.relative_to(demo_folder)) for path in files_of(demo_folder)]
-    assert sorted(left_out.pop("second copy")) == list(clips.file)
-    assert "'09'" in left_out["bad name"][0]
-    assert {reason: [re.split(": ", file)[0] for file in files] for reason, files in left_out.items()} == {
-        "song": ["03-02-05-01-01-01-01.wav"], "foreign file": ["._03-01-05-01-01-01-01.wav", "notes.txt"],
-        "video": ["01-01-05-01-01-01-01.wav", "02-01-05-01-01-01-01.mp4"], "bad name": ["03-01-09-01-01-01-01.wav"]}
-
-
-@pytest.mark.parametrize("name", [None, "Actor_01/03-02-05-01-01-01-01.wav", "03-01-05-01-01-01-01.wav",
-                                  "one/two/Actor_01/03-01-05-01-01-01-01.wav"])
-def test_no_clips_names_the_folder(name, tmp_path):
-    folder = tmp_path / "wrong"
-    if name:
-        write(folder, name)
-    with pytest.raises(dp.DataError, match=f"{re.escape(str(folder))}: no RAVDESS clips"):
-        dp.find_clips(folder)
-
-
-def test_the_last_named_folder_wins(monkeypatch, tmp_path):
-    monkeypatch.delenv("RAVDESS_DIR", raising=False)
-    monkeypatch.setattr(config, "DATA_DIR", None)
-    assert os.path.samefile(dp.data_folder(), os.path.dirname(dp.__file__))
-    monkeypatch.setattr(config, "DATA_DIR", "from config")
-    assert str(dp.data_folder()) == "from config"
-    monkeypatch.setenv("RAVDESS_DIR", "from environment")
-    assert str(dp.data_folder()) == "from environment"
-    assert str(dp.data_folder("from argument")) == "from argument"
-
-
 # -- survey and report -----------------------------------------------------------------------------
 def clips_in(folder):
-    return dp.find_clips(folder)[0]
+    return corpora.find(folder).clips
 
 
 def test_survey_measures_length_and_level(tmp_path):
@@ -195,8 +71,8 @@ def test_identical_sound_is_one_recording(tmp_path):
     write(other.parent, other.name, changed)
     clips = dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=1)
     assert list(clips.recording) == [one.stem] * 4 + [other.stem]
-    text = dp.report(clips, {})
-    assert f"identical sound, kept on one side of every split: {', '.join(names[:4])}" in text
+    text = dp.report(corpora.find(tmp_path), clips)
+    assert f"same recording, kept on one side of every split: {', '.join(names[:4])}" in text
 
 
 def test_a_survey_is_kept_and_reads_back_the_same(demo_folder, tmp_path, monkeypatch):
@@ -253,26 +129,27 @@ def test_all_bad_files_are_listed_at_once(tmp_path):
 
 
 def test_the_report_counts(mixed_folder, tmp_path):
-    clips, left_out = dp.find_clips(mixed_folder)
-    text = dp.report(dp.survey(clips, tmp_path / "cache", jobs=1), left_out, name="mixed")
-    hours = sum(soundfile.info(path).duration for path in clips.path) / 3600
-    assert text.startswith(f"mixed: 16 clips, 1 actors (16 clips each), {hours:.2f} hours")
+    found = corpora.find(mixed_folder)
+    text = dp.report(found, dp.survey(found.clips, tmp_path / "cache", jobs=1))
+    hours = sum(soundfile.info(path).duration for path in found.clips.path) / 3600
+    assert text.startswith(f"RAVDESS speech: 16 clips, 1 actors (16 clips each), {hours:.2f} hours")
     for part in (*(f"{emotion} 2" for emotion in config.CLASSES), "second copy: 16", "song: 1", "video: 2",
                  "foreign file: 2", "bad name: 1 (03-01-09-01-01-01-01.wav: emotion code '09'"):
         assert part in text
-    assert "identical sound" not in text
+    assert "same recording" not in text
 
 
 def test_an_emotion_that_is_absent_counts_0(tmp_path):
     write(tmp_path, f"Actor_01/{clip_name()}")
-    assert "sad 0, angry 1, fearful 0" in dp.report(dp.survey(clips_in(tmp_path), tmp_path, jobs=1), {})
+    assert "sad 0, angry 1, fearful 0" in dp.report(
+        corpora.find(tmp_path), dp.survey(clips_in(tmp_path), tmp_path, jobs=1))
 
 
 def test_main_warns_when_it_is_not_all_of_ravdess(demo_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(config, "CACHE_DIR", tmp_path)
     dp.main(["--check", str(demo_folder)])
     assert re.search(r"^warning: .*1440.*\b16\b", capsys.readouterr().out, re.MULTILINE)
-    monkeypatch.setattr(dp, "COMPLETE", 16)
+    monkeypatch.setattr(corpora, "RAVDESS_CLIPS", 16)
     dp.main(["--check", str(demo_folder)])
     assert "warning" not in capsys.readouterr().out
 
@@ -692,9 +569,9 @@ def test_a_fingerprint_sees_what_code_does_and_nothing_else(source, same, tmp_pa
 
 # -- the real data ---------------------------------------------------------------------------------
 def test_ravdess_is_what_its_authors_published(ravdess, tmp_path):
-    clips, left_out = dp.find_clips(ravdess)
-    clips = dp.survey(clips, tmp_path)                                  # raises if any file is bad
-    assert len(clips) == dp.COMPLETE == 1440
+    found = corpora.find(ravdess)
+    clips, left_out = dp.survey(found.clips, tmp_path), found.left_out  # raises if any file is bad
+    assert len(clips) == found.complete == 1440
     assert not (left_out["bad name"] or left_out["song"] or left_out["video"])
     assert clips.emotion.value_counts().to_dict() == dict.fromkeys(config.CLASSES, 192) | {"neutral": 96}
     assert clips.actor.value_counts().to_dict() == dict.fromkeys(range(1, 25), 60)

@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 import config
+import corpora
 import data_preprocessing as dp
 import download
 
@@ -47,7 +48,7 @@ def test_the_command_fetches_reports_and_does_not_fetch_twice(server, demo_folde
     address, served, asked = server
     clips = {f"{path.parent.name}/{path.name}": path.read_bytes() for path in demo_folder.rglob("*.wav")}
     md5 = archive(served / "clips.zip", clips)
-    monkeypatch.setattr(dp, "COMPLETE", len(clips))
+    monkeypatch.setattr(corpora, "RAVDESS_CLIPS", len(clips))
     monkeypatch.setattr(config, "CACHE_DIR", tmp_path / "cache")
     monkeypatch.setattr(dp.download, "fetch", functools.partial(download.fetch, source=f"{address}/clips.zip", md5=md5))
     dp.main(["--download", str(tmp_path / "here")])

@@ -10,6 +10,7 @@ from commands import run
 
 import final
 import predict
+import results
 
 EPOCHS = {"cnn1d": 14, "mlp": 20}
 
@@ -51,8 +52,12 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
     row = pd.read_csv(given_away / "summary.csv").query("model == 'mlp'").iloc[0]
     assert f"| mfcc-mlp | {100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} % |" in card
     assert json.loads((given_away / "config.json").read_text())["protocol"] in card
-    for words in ("CC BY-NC-SA 4.0", "acted", "tested on none", "synthesised clips, not on speech"):
+    for words in ("tested on none", "synthesised clips, not on speech", "write them down here"):
         assert words in card
+    study = results.read_run(given_away)
+    study.config["data"] = "RAVDESS speech"
+    for words in ("CC BY-NC-SA 4.0", "acted, North American English"):
+        assert words not in card and words in final.card(study, [])
 
 
 def test_predict_prefers_it(given_away, demo):

@@ -9,7 +9,7 @@ import splits
 
 FOLDS = 5
 TWINS = ("03-01-03-01-01-02-07.wav", "03-01-03-01-02-02-07.wav")       # identical in RAVDESS: two sentences, by name
-NUMBER = dict(stratified=FOLDS, timnet=10, emobox=6, luna=5, loso=24, sentence=2)      # of folds
+NUMBER = dict(stratified=FOLDS, timnet=10, emobox=6, luna=5, loso=24, sentence=2, speakers=FOLDS)      # of folds
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,13 @@ def parts_of(cv, clips, fold, seed=42, share=0.1):
     return splits.parts_of_fold(cv, fold, splits.assign_folds(cv, clips, FOLDS, seed), clips, share, seed)
 
 
-@pytest.mark.parametrize("cv", config.PROTOCOLS)
+@pytest.mark.parametrize("cv", NUMBER)
 def test_every_clip_is_tested_once_in_the_right_number_of_folds(clips, cv):
     fold = splits.assign_folds(cv, clips, FOLDS, seed=42)
     assert len(fold) == len(clips) == 1440 and set(fold) == set(range(NUMBER[cv]))
 
 
-@pytest.mark.parametrize("cv", config.PROTOCOLS)
+@pytest.mark.parametrize("cv", NUMBER)
 def test_parts_are_disjoint_and_lose_at_most_a_twin(clips, cv):
     for fold in range(NUMBER[cv]):
         parts = parts_of(cv, clips, fold)
@@ -91,6 +91,41 @@ def test_sentences_are_apart(clips):
     assert set(clips.statement[np.concatenate([parts["train"], parts["validation"]])]) == {2}
 
 
+# -- a split of one's own --------------------------------------------------------------------------
+def given(clips, split):
+    clips = clips.assign(split=split)
+    assert set(config.PROTOCOLS) == {*NUMBER, "given"}
+    return {name: set(members) for name, members in parts_of("given", clips, 0).items()}
+
+
+def test_a_given_split_is_kept_but_for_twins(clips):
+    split = np.where(clips.repetition == 1, "train", np.where(clips.actor > 12, "test", "validation"))
+    split[clips.file == TWINS[0]], split[clips.file == TWINS[1]] = "train", "test"
+    parts = given(clips, split)
+    split[clips.file == TWINS[0]] = "twin"
+    assert parts == {part: set(np.flatnonzero(split == part)) for part in ("train", "validation", "test")}
+
+
+@pytest.mark.parametrize("tested, apart", [("actor", True), ("statement", False)])
+def test_a_given_split_without_validation_clips_gets_some_by_its_own_rule(clips, tested, apart):
+    """Where the tested speakers are unseen those of validation are; else they are the same."""
+    parts = given(clips, np.where(clips[tested] == 2, "test", "train"))
+    actors = {name: set(clips.actor[list(members)]) for name, members in parts.items()}
+    assert len(actors["validation"]) >= 2 and (actors["train"] & actors["validation"] == set()) == apart
+    assert 0.04 < len(parts["validation"]) / len(clips) < 0.15
+
+
+def test_a_single_voice_can_be_trained_on(clips):
+    parts = given(clips, np.where(clips.actor == 1, "train", "test"))
+    assert len(parts["validation"]) == 8 and len(parts["train"]) == 52      # at least one of each emotion
+
+
+@pytest.mark.parametrize("split, says", [("train", "needs both train and test"), (None, "needs a split")])
+def test_a_given_split_must_be_one(clips, split, says):
+    with pytest.raises(ValueError, match=says):
+        splits.assign_folds("given", clips.assign(split=split) if split else clips, FOLDS, seed=0)
+
+
 def test_a_pair_of_clips_stays_together_whatever_the_seed(clips):
     pair = np.flatnonzero(clips.file.isin(TWINS))
     for seed in range(20):
@@ -123,5 +158,7 @@ def test_clips_that_a_protocol_does_not_fit_are_said(clips):
         splits.assign_folds("luna", clips[clips.actor <= 2], FOLDS, seed=0)
     with pytest.raises(ValueError, match="emobox folds name all 24 actors"):
         splits.assign_folds("emobox", clips.assign(actor=clips.actor + 1), FOLDS, seed=0)
+    with pytest.raises(ValueError, match="5 folds of speakers need as many speakers, and there are 2"):
+        splits.assign_folds("speakers", clips[clips.actor <= 2], FOLDS, seed=0)
     with pytest.raises(ValueError, match="sentence needs at least two"):
         splits.assign_folds("sentence", clips[clips.statement == 1], FOLDS, seed=0)

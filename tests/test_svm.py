@@ -29,6 +29,15 @@ def test_it_learns_what_can_be_learnt_and_says_how_sure_it_is():
     assert np.allclose(outcome["mean"], x[parts["train"], 0].mean(axis=0), rtol=1e-5)       # of the training part alone
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_emotions_that_training_has_not_heard_get_what_is_left(classes):
+    x, labels, parts = separable()
+    for part in parts:
+        parts[part] = parts[part][labels[parts[part]] < classes]
+    p = svm.fit(x, labels, parts, SETTINGS)["test"]
+    assert (p.argmax(axis=1) == labels[parts["test"]]).mean() > 0.95 and (p[:, classes:] < 0.2).all()
+
+
 def test_shuffled_training_labels_give_chance():
     x, labels, parts = separable(2400)
     shuffled = labels.copy()

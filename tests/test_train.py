@@ -12,6 +12,8 @@ from commands import ROOT, SHORT, command, digits, run
 from sklearn.metrics import accuracy_score, f1_score
 
 import config
+import corpora
+import demo_corpus
 import results
 
 
@@ -96,6 +98,9 @@ def test_viz_draws_the_demo(demo):
     done = run("viz.py", "--run", "demo", cwd=folder)
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in (folder / "visualizations").iterdir()}
+    for name in {name for name in drawn if name.endswith(".svg")}:
+        drawn.remove(name)
+        assert name.replace(".svg", ".png") in drawn and "<svg" in (folder / "visualizations" / name).read_text()
     assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
                      "per_actor.png", "subgroups.png", "reliability.png", "report.html", "confusion.png",
                      "confusion_all_committee.png", "heard.png", "functionals.png", "map.png",
@@ -258,6 +263,62 @@ def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
     with pytest.raises(train.data.DataError, match="config.py: ") as error:
         train.settings_of(args)
     assert words in str(error.value)
+
+
+# -- data of one's own -----------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Folder with the demo's clips of three emotions under other names: two voices to train on and one to test on."""
+    folder = tmp_path_factory.mktemp("own")
+    demo_corpus.write_corpus(folder / "demo", actors=3, intensities=(1,))
+    rows = [f"{clip.path},{'joy' if clip.emotion == 'happy' else clip.emotion},voice {clip.actor},"
+            f"{'test' if clip.actor == 3 else 'train'}"
+            for clip in corpora.find(folder / "demo").clips.itertuples() if clip.emotion in ("happy", "sad", "angry")]
+    (folder / "mine.csv").write_text("\n".join(["path,emotion,speaker,split", *rows]))
+    return folder
+
+
+def test_a_manifest_is_trained_drawn_and_predicted_with_its_own_classes(own):
+    done = run("train.py", "--data-dir", "mine.csv", "--models", "mlp", "--features", "mfcc", "--quick", cwd=own)
+    assert done.returncode == 0, done.stderr
+    assert "mine: 18 clips, 3 actors" in done.stdout and "sad 6, angry 6, joy 6" in done.stdout
+    assert "the data's own split" in done.stdout and "chance 33.3%" in done.stdout
+    predictions = pd.read_csv(own / "results/quick-mine-given/predictions.csv.gz")
+    assert set(predictions.actor) == {"voice 3"} and len(predictions) == 6
+    assert [name for name in predictions if name.startswith("p_")] == ["p_sad", "p_angry", "p_joy"]
+    drawn = run("viz.py", "--run", "quick-mine-given", "--data-dir", "mine.csv", cwd=own)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (own / "visualizations/per_actor.svg").exists() and "synthesised" not in drawn.stdout
+    heard = run("predict.py", "demo/Actor_01", "--run", "quick-mine-given", "--csv", "out.csv", cwd=own)
+    assert heard.returncode == 0, heard.stderr
+    assert {"p_sad", "p_angry", "p_joy"} <= set(pd.read_csv(own / "out.csv"))
+
+
+def test_one_corpus_is_tested_with_another(own):
+    demo_corpus.write_corpus(own / "others", actors=2, intensities=(1,), seed=1)
+    done = run("train.py", "--train-on", "mine.csv", "--test-on", "others", "--models", "svm", "--features", "mfcc",
+               "--run", "both", cwd=own)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((own / "results/both/config.json").read_text())
+    assert config["data"] == "mine to RAVDESS speech" and config["CLASSES"] == ["sad", "angry"]
+    folds = pd.read_csv(own / "results/both/folds.csv")
+    tested = folds.file.str.startswith("2-ravdess-speech/")
+    assert (tested == (folds.part_0 == "test")).all() and tested.sum() == 8
+    assert folds.part_0.value_counts().to_dict() == {"test": 8, "train": 8, "validation": 4}     # one of three voices
+
+
+@pytest.mark.parametrize("words, says", [
+    (["--train-on", "mine.csv"], "go together"),
+    (["--train-on", "mine.csv", "--test-on", "nowhere"], "nowhere: no RAVDESS clips"),
+    (["--data-dir", "mine.csv", "--cv", "luna"], "do not suit --cv luna: the luna folds name all 24 actors"),
+    (["--data-dir", "mine.csv", "--cv", "sentence"], "do not suit --cv sentence: it needs a statement"),
+    (["--train-on", "mine.csv", "--test-on", "demo"], "fold 0 has no two emotions to train on"),
+    (["--data-dir", "other.csv"], "other.csv: not readable as CSV"),
+])
+def test_data_that_cannot_be_used_is_one_line(own, words, says):
+    done = run("train.py", *words, cwd=own)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("train.py: error: ")
 
 
 # -- real data -------------------------------------------------------------------------------------

@@ -1,0 +1,245 @@
+"""Where clips come from: a folder whose file names say what they hold, or a CSV of one's own -> a row per clip.
+
+    find(place)             RAVDESS, EMO-DB, CREMA-D, SAVEE or TESS, known by its file names; or a manifest, say my.csv:
+                            path,emotion,speaker[,recording,split,sex,intensity,statement,repetition]
+    across(train, test)     two of them joined: one to train on, the other to test on, the emotions they share
+
+`recording` names clips that are parts or copies of one recording and must not part; `split` is train, validation or
+test, for a split of one's own (`--cv given`). A path is relative to the CSV. Nothing is decoded here.
+"""
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+import config
+
+# A file name of RAVDESS is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
+FIELDS = {
+    "modality": {"01": "audio-video", "02": "video", "03": "audio"},
+    "channel": {"01": "speech", "02": "song"},
+    "emotion": dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), config.CLASSES)),
+    "intensity": {"01": "normal", "02": "strong"},
+    "statement": {"01": 1, "02": 2},       # "Kids are talking by the door", "Dogs are sitting by the door"
+    "repetition": {"01": 1, "02": 2},
+    "actor": {f"{actor:02d}": actor for actor in range(1, 25)},
+}
+LIKE_RAVDESS = re.compile(r"\d+(-\d+){6}")
+RAVDESS, RAVDESS_CLIPS = "RAVDESS speech", 1440
+
+
+class Convention(NamedTuple):
+    """How the files of a corpus are named."""
+    clips: int              # of the whole corpus
+    pattern: str            # of a file's stem; groups: actor, emotion, perhaps intensity, statement, repetition
+    emotions: dict          # code -> name, RAVDESS's where there is one
+    women: tuple | None     # of the actors, None: the names do not say
+
+
+CONVENTIONS = {
+    # Burkhardt et al. 2005, German: 03a01Fa.wav
+    "EMO-DB": Convention(535, r"(?P<actor>\d\d)(?P<statement>[ab]\d\d)(?P<emotion>[A-Z])(?P<repetition>[a-z])", {
+        "W": "angry", "L": "bored", "E": "disgust", "A": "fearful", "F": "happy", "T": "sad", "N": "neutral"},
+        ("08", "09", "13", "14", "16")),
+    # Cao et al. 2014, English: 1001_DFA_ANG_XX.wav
+    "CREMA-D": Convention(7442, r"(?P<actor>1\d{3})_(?P<statement>[A-Z]{3})_(?P<emotion>[A-Z]{3})_"
+                          r"(?P<intensity>LO|MD|HI|XX?)", {
+        "ANG": "angry", "DIS": "disgust", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}, None),
+    # Haq & Jackson 2009, British English, four men: DC_a01.wav, or DC/a01.wav
+    "SAVEE": Convention(480, r"(?P<actor>DC|JE|JK|KL)_(?P<emotion>[a-z]{1,2})\d\d", {
+        "a": "angry", "d": "disgust", "f": "fearful", "h": "happy", "n": "neutral", "sa": "sad",
+        "su": "surprised"}, ()),
+    # Dupuis & Pichora-Fuller 2010, Canadian English, two women: OAF_back_angry.wav
+    "TESS": Convention(2800, r"(?P<actor>OA|YA)F?_(?P<statement>[A-Za-z]+)_(?P<emotion>[a-z]+)", {
+        "angry": "angry", "disgust": "disgust", "fear": "fearful", "happy": "happy", "neutral": "neutral",
+        "ps": "surprised", "sad": "sad"}, ("OA", "YA")),
+}
+NEEDED, OPTIONAL = ("path", "emotion", "speaker"), ("recording", "split", "sex", "intensity", "statement", "repetition")
+PARTS = ("train", "validation", "test")
+
+
+class DataError(ValueError):
+    """Something is wrong with the user's data; the message names the file and the way out."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """name; clips, a DataFrame sorted by file with file (unique), path, emotion, label (of classes) and actor, and what
+    else is known of sex, intensity, statement, repetition, recording, split; classes in the order of the labels;
+    left_out {reason: [file, ...]}; complete, the number of clips that there should be, if that is known."""
+    name: str
+    clips: pd.DataFrame
+    classes: tuple
+    left_out: dict
+    complete: int | None = None
+
+    @property
+    def short_name(self):
+        """For a folder: "emo-db"."""
+        return re.sub(r"\W+", "-", self.name.lower()).strip("-")
+
+
+def place_of(argument=None):
+    """Where to look: the argument, else $RAVDESS_DIR, else config.DATA_DIR, else the project root."""
+    return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parent)
+
+
+def find(place):
+    """The Corpus in a folder, or of a manifest (.csv).
+
+    raises : DataError when there are no clips, or when a manifest cannot be used
+    """
+    place = Path(place)
+    if place.suffix.lower() == ".csv":
+        return manifest(place)
+    rows, left_out = ravdess(place)
+    if rows:
+        return corpus(RAVDESS, rows, left_out, config.CLASSES, RAVDESS_CLIPS)
+    found = {name: by_convention(place, convention) for name, convention in CONVENTIONS.items()}
+    name = max(found, key=lambda name: len(found[name][0]))
+    rows, left_out = found[name]
+    if not rows:
+        raise DataError(
+            f"{place}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below, nor clips named as those of "
+            f"{', '.join(CONVENTIONS)}. `python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder "
+            "that has clips, or a CSV that lists your own, is named with --data-dir; --demo needs no data")
+    return corpus(name, rows, left_out, None, CONVENTIONS[name].clips)
+
+
+def corpus(name, rows, left_out, classes, complete=None):
+    """A Corpus of {file: row}. Classes, unless given, are those of the clips: first RAVDESS's, in its order."""
+    clips = pd.DataFrame([dict(file=file, **rows[file]) for file in sorted(rows)])
+    if classes is None:
+        present = set(clips.emotion)
+        classes = (*(known for known in config.CLASSES if known in present), *sorted(present - set(config.CLASSES)))
+    clips["label"] = clips.emotion.map({emotion: label for label, emotion in enumerate(classes)})
+    return Corpus(name, clips, tuple(classes), left_out, complete)
+
+
+# -- RAVDESS ---------------------------------------------------------------------------------------
+def parse_name(name):
+    """`03-01-06-01-02-01-12.wav` -> {"modality": "audio", ..., "emotion": "fearful", ..., "actor": 12}.
+
+    Raises DataError, naming the code, where a code is not one of RAVDESS's.
+    """
+    codes = Path(name).stem.split("-")
+    if len(codes) != len(FIELDS):
+        raise DataError(f"{name}: {len(codes)} codes between dashes where RAVDESS has {len(FIELDS)}")
+    for (field, known), code in zip(FIELDS.items(), codes):
+        if code not in known:
+            raise DataError(f"{name}: {field} code '{code}' is not one of {min(known)}..{max(known)}")
+    fields = {field: FIELDS[field][code] for field, code in zip(FIELDS, codes)}
+    if fields["emotion"] == "neutral" and fields["intensity"] == "strong":
+        raise DataError(f"{name}: intensity code '02' does not exist for neutral (emotion code '01')")
+    return fields
+
+
+def ravdess(folder):
+    """The speech clips of RAVDESS in `folder`, {file: row}, and what was left out, {reason: [file, ...]}.
+
+    Looks for Actor_* in the folder and one level below, as the Zenodo and Kaggle archives unpack.
+    """
+    rows, left_out = {}, {reason: [] for reason in ("second copy", "song", "video", "foreign file", "bad name")}
+    for path in [*sorted(folder.glob("Actor_*/*")), *sorted(folder.glob("*/Actor_*/*"))]:
+        if path.suffix.lower() != ".wav" or not LIKE_RAVDESS.fullmatch(path.stem):
+            like_video = path.suffix.lower() == ".mp4" and LIKE_RAVDESS.fullmatch(path.stem)
+            left_out["video" if like_video else "foreign file"].append(path.name)
+            continue
+        try:
+            fields = parse_name(path.name)
+        except DataError as problem:
+            left_out["bad name"].append(str(problem))
+            continue
+        modality, channel = fields.pop("modality"), fields.pop("channel")
+        if modality != "audio":
+            left_out["video"].append(path.name)
+        elif channel == "song":
+            left_out["song"].append(path.name)
+        elif path.name in rows:
+            left_out["second copy"].append(path.name)
+        else:
+            rows[path.name] = dict(path=str(path), sex="female" if fields["actor"] % 2 == 0 else "male", **fields)
+    return rows, left_out
+
+
+# -- others ----------------------------------------------------------------------------------------
+def by_convention(folder, convention):
+    """The WAVs below `folder` that are named by a convention, {file: row}, and what was left out."""
+    rows, left_out = {}, {reason: [] for reason in ("second copy", "foreign file", "bad name")}
+    for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".wav"):
+        names = (path.stem, f"{path.parent.name}_{path.stem}")              # SAVEE: the speaker is a folder
+        match = next(filter(None, (re.fullmatch(convention.pattern, name) for name in names)), None)
+        if match is None:
+            left_out["foreign file"].append(path.name)
+            continue
+        fields, file = match.groupdict(), f"{match.string}.wav"
+        if fields["emotion"] not in convention.emotions:
+            left_out["bad name"].append(f"{path.name}: emotion code '{fields['emotion']}' is not one of "
+                                        f"{' '.join(convention.emotions)}")
+        elif file in rows:
+            left_out["second copy"].append(path.name)
+        else:
+            fields["emotion"] = convention.emotions[fields["emotion"]]
+            if convention.women is not None:
+                fields["sex"] = "female" if fields["actor"] in convention.women else "male"
+            rows[file] = dict(path=str(path), **fields)
+    return rows, left_out
+
+
+def manifest(path):
+    """The Corpus that a CSV lists. raises : DataError, naming the line where it can"""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
+        raise DataError(f"{path}: not readable as CSV ({problem})") from problem
+    missing = [name for name in NEEDED if name not in table]
+    if missing:
+        raise DataError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "
+                        f"{','.join(NEEDED)}[,{','.join(OPTIONAL)}]")
+    table = table.map(str.strip)
+    for name in [*NEEDED, *(name for name in OPTIONAL if name in table)]:
+        blank = table.index[table[name] == ""]
+        if len(blank):
+            raise DataError(f"{path}: line {blank[0] + 2} has no {name}")
+    if table.empty or table.emotion.nunique() < 2:
+        raise DataError(f"{path}: at least two emotions are needed, and it has {table.emotion.nunique()}")
+    twice = table.path[table.path.duplicated()]
+    if len(twice):
+        raise DataError(f"{path}: line {twice.index[0] + 2} lists {twice.iloc[0]} a second time")
+    whole = table.path.map(lambda name: path.parent / name)
+    absent = [name for name, file in zip(table.path, whole) if not file.is_file()]
+    if absent:
+        raise DataError(f"{path}: {len(absent)} of its {len(table)} files do not exist, such as {absent[0]} (paths are "
+                        f"relative to {path.parent})")
+    if "split" in table and not set(table.split) <= set(PARTS):
+        unknown = table.index[~table.split.isin(PARTS)][0]
+        raise DataError(f"{path}: line {unknown + 2} has split {table.split[unknown]!r}, which is not one of "
+                        f"{', '.join(PARTS)}")
+    columns = [name for name in table if name in {*NEEDED, *OPTIONAL}]
+    rows = {row["path"]: dict({name: row[name] for name in columns if name not in ("path", "speaker")},
+                              actor=row["speaker"], path=str(path.parent / row["path"]))
+            for row in table.to_dict("records")}
+    return corpus(path.stem, rows, {"column not known": [name for name in table if name not in columns]}, None)
+
+
+# -- two at once -----------------------------------------------------------------------------------
+def across(train, test):
+    """One Corpus to train on and another to test on, as one with a column split; the emotions that both have.
+
+    raises : DataError when they share fewer than two
+    """
+    shared = [emotion for emotion in train.classes if emotion in set(test.clips.emotion) & set(train.clips.emotion)]
+    if len(shared) < 2:
+        raise DataError(f"{train.name} and {test.name} share {len(shared)} emotions; two are needed")
+    rows, not_shared = {}, []
+    for number, (part, own) in enumerate((("train", train), ("test", test)), start=1):
+        for row in own.clips.drop(columns="label").to_dict("records"):
+            if row["emotion"] in shared:
+                row.update(actor=f"{own.short_name}-{row['actor']}", split=part)
+                rows[f"{number}-{own.short_name}/{row.pop('file')}"] = row
+            else:
+                not_shared.append(row["file"])
+    return corpus(f"{train.name} to {test.name}", rows, {"emotion not shared": not_shared}, shared)

@@ -1,0 +1,217 @@
+"""File names of every corpus, manifests, and two corpora at once, on folders written here."""
+import itertools
+import os
+import re
+import shutil
+
+import pytest
+from sounds import clip_name, files_of, write
+
+import config
+import corpora
+
+
+def found(place):
+    corpus = corpora.find(place)
+    return corpus.clips, corpus.left_out
+
+
+# -- names -----------------------------------------------------------------------------------------
+def test_the_readme_of_ravdess():
+    assert corpora.parse_name("03-01-06-01-02-01-12.wav") == {
+        "modality": "audio", "channel": "speech", "emotion": "fearful", "intensity": "normal",
+        "statement": 2, "repetition": 1, "actor": 12}
+    emotions = {code: corpora.parse_name(clip_name(emotion=code))["emotion"] for code in corpora.FIELDS["emotion"]}
+    assert emotions == {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful",
+                        "07": "disgust", "08": "surprised"}
+    assert tuple(emotions.values()) == config.CLASSES
+
+
+@pytest.mark.parametrize("field, code", [(field, code) for field, codes in corpora.FIELDS.items() for code in codes])
+def test_a_code_sets_its_own_field_alone(field, code):
+    usual = corpora.parse_name(clip_name())
+    assert corpora.parse_name(clip_name(**{field: code})) == usual | {field: corpora.FIELDS[field][code]}
+
+
+def test_all_combinations_but_strong_neutral_have_a_name():
+    refused = []
+    for codes in itertools.product(*corpora.FIELDS.values()):
+        try:
+            corpora.parse_name("-".join(codes) + ".wav")
+        except corpora.DataError:
+            refused.append(codes)
+    assert len(refused) == 3 * 2 * 2 * 2 * 24           # modality, channel, statement, repetition, actor
+    assert {codes[2:4] for codes in refused} == {("01", "02")}
+
+
+@pytest.mark.parametrize("field", corpora.FIELDS)
+@pytest.mark.parametrize("code", ["00", "99", "1", "001", "", "x1"])
+def test_an_impossible_code_is_named(field, code):
+    name = clip_name(**{field: code})
+    with pytest.raises(corpora.DataError, match=f"{re.escape(name)}: {field} code '{code}'"):
+        corpora.parse_name(name)
+
+
+@pytest.mark.parametrize("name", ["03-01-05-01-01-01.wav", "03-01-05-01-01-01-01-01.wav", "speech.wav"])
+def test_a_wrong_number_of_codes_is_named(name):
+    with pytest.raises(corpora.DataError, match=name):
+        corpora.parse_name(name)
+
+
+# -- finding ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("below", ["", "archive"])
+def test_clips_are_found_in_the_folder_and_one_level_below(below, demo_folder, tmp_path):
+    shutil.copytree(demo_folder, tmp_path / below, dirs_exist_ok=True)
+    clips, left_out = found(tmp_path)
+    assert list(clips.file) == sorted(path.name for path in files_of(demo_folder)) and len(clips) == 16
+    assert clips.emotion.value_counts().to_dict() == dict.fromkeys(config.CLASSES, 2)
+    assert [config.CLASSES[label] for label in clips.label] == list(clips.emotion)
+    assert all(os.path.samefile(path, tmp_path / below / "Actor_01" / file)
+               for path, file in zip(clips.path, clips.file, strict=True))
+    assert not any(left_out.values())
+
+
+def test_even_actors_are_women(tmp_path):
+    for actor in ("01", "02", "23", "24"):
+        write(tmp_path, f"Actor_{actor}/{clip_name(actor=actor)}")
+    clips, _ = found(tmp_path)
+    assert dict(zip(clips.actor, clips.sex, strict=True)) == {1: "male", 2: "female", 23: "male", 24: "female"}
+
+
+def test_what_is_not_a_speech_clip_is_left_out_and_counted(mixed_folder, demo_folder):
+    clips, left_out = found(mixed_folder)
+    assert list(clips.path) == [str(mixed_folder / path.relative_to(demo_folder)) for path in files_of(demo_folder)]
+    assert sorted(left_out.pop("second copy")) == list(clips.file)
+    assert "'09'" in left_out["bad name"][0]
+    assert {reason: [re.split(": ", file)[0] for file in files] for reason, files in left_out.items()} == {
+        "song": ["03-02-05-01-01-01-01.wav"], "foreign file": ["._03-01-05-01-01-01-01.wav", "notes.txt"],
+        "video": ["01-01-05-01-01-01-01.wav", "02-01-05-01-01-01-01.mp4"], "bad name": ["03-01-09-01-01-01-01.wav"]}
+
+
+@pytest.mark.parametrize("name", [None, "Actor_01/03-02-05-01-01-01-01.wav", "03-01-05-01-01-01-01.wav",
+                                  "one/two/Actor_01/03-01-05-01-01-01-01.wav"])
+def test_no_clips_names_the_folder(name, tmp_path):
+    folder = tmp_path / "wrong"
+    if name:
+        write(folder, name)
+    with pytest.raises(corpora.DataError, match=f"{re.escape(str(folder))}: no RAVDESS clips"):
+        corpora.find(folder)
+
+
+def test_the_last_named_folder_wins(monkeypatch, tmp_path):
+    monkeypatch.delenv("RAVDESS_DIR", raising=False)
+    monkeypatch.setattr(config, "DATA_DIR", None)
+    assert os.path.samefile(corpora.place_of(), os.path.dirname(corpora.__file__))
+    monkeypatch.setattr(config, "DATA_DIR", "from config")
+    assert str(corpora.place_of()) == "from config"
+    monkeypatch.setenv("RAVDESS_DIR", "from environment")
+    assert str(corpora.place_of()) == "from environment"
+    assert str(corpora.place_of("from argument")) == "from argument"
+
+
+# -- other corpora ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("corpus, path, row", [
+    ("EMO-DB", "wav/03a01Fa.wav", dict(actor="03", emotion="happy", statement="a01", repetition="a", sex="male")),
+    ("EMO-DB", "16b10Lb.wav", dict(actor="16", emotion="bored", statement="b10", repetition="b", sex="female")),
+    ("CREMA-D", "AudioWAV/1001_DFA_ANG_XX.wav", dict(actor="1001", emotion="angry", statement="DFA", intensity="XX")),
+    ("CREMA-D", "1040_ITH_SAD_X.wav", dict(actor="1040", emotion="sad", statement="ITH", intensity="X")),
+    ("SAVEE", "DC_sa03.wav", dict(actor="DC", emotion="sad", sex="male")),
+    ("SAVEE", "AudioData/KL/su15.wav", dict(actor="KL", emotion="surprised", sex="male")),
+    ("TESS", "OAF_Fear/OAF_back_fear.wav", dict(actor="OA", emotion="fearful", statement="back", sex="female")),
+    ("TESS", "YAF_pleasant_surprised/YAF_youth_ps.wav", dict(actor="YA", emotion="surprised", statement="youth")),
+    ("TESS", "OA_bite_neutral.wav", dict(actor="OA", emotion="neutral", statement="bite")),
+])
+def test_a_corpus_is_known_by_its_names(corpus, path, row, tmp_path):
+    write(tmp_path, path)
+    write(tmp_path, "notes/beep.wav")
+    it = corpora.find(tmp_path)
+    assert it.name == corpus and len(it.clips) == 1 and it.left_out["foreign file"] == ["beep.wav"]
+    assert it.complete == {"EMO-DB": 535, "CREMA-D": 7442, "SAVEE": 480, "TESS": 2800}[corpus]
+    clip = it.clips.iloc[0].to_dict()
+    assert {name: clip[name] for name in row} == row
+    assert clip["path"] == str(tmp_path / path) and it.classes == (row["emotion"],) and clip["label"] == 0
+
+
+def test_speakers_in_folders_of_their_own_do_not_collide(tmp_path):
+    for speaker in ("DC", "JE"):
+        write(tmp_path, f"{speaker}/a01.wav")
+    clips, _ = found(tmp_path)
+    assert list(clips.file) == ["DC_a01.wav", "JE_a01.wav"] and list(clips.actor) == ["DC", "JE"]
+
+
+def test_an_unknown_emotion_code_is_named(tmp_path):
+    write(tmp_path, "03a01Fa.wav")
+    write(tmp_path, "03a01Xa.wav")
+    clips, left_out = found(tmp_path)
+    assert list(clips.file) == ["03a01Fa.wav"] and left_out["bad name"] == [
+        "03a01Xa.wav: emotion code 'X' is not one of W L E A F T N"]
+
+
+# -- manifests -------------------------------------------------------------------------------------
+LINES = ["one.wav,sad,ann,take1,train", "sub/two.wav,happy,bob,take1,test", "three.wav,awe,ann,take2,validation"]
+HEAD = "path,emotion,speaker,recording,split"
+
+
+def write_manifest(folder, head=HEAD, lines=LINES):
+    for name in ("one.wav", "sub/two.wav", "three.wav"):
+        write(folder, name)
+    path = folder / "mine.csv"
+    path.write_text("\n".join([head, *lines, ""]))
+    return path
+
+
+def test_a_manifest_has_its_own_classes(tmp_path):
+    it = corpora.find(write_manifest(tmp_path, HEAD + ",mood", [f"{line},fine" for line in LINES]))
+    assert it.name == it.short_name == "mine" and it.complete is None
+    assert it.classes == ("happy", "sad", "awe")            # RAVDESS's first, in its order
+    clips = it.clips.set_index("file")
+    assert clips.label.to_dict() == {"sub/two.wav": 0, "one.wav": 1, "three.wav": 2}
+    assert clips.actor.to_dict() == {"one.wav": "ann", "sub/two.wav": "bob", "three.wav": "ann"}
+    assert clips.path["sub/two.wav"] == str(tmp_path / "sub/two.wav")
+    assert list(clips.split.sort_index()) == ["train", "test", "validation"][:1] + ["test", "validation"]
+    assert it.left_out == {"column not known": ["mood"]}
+
+
+@pytest.mark.parametrize("head, lines, says", [
+    ("file,emotion,speaker", ["one.wav,sad,ann"], "no column 'path'"),
+    (HEAD, [*LINES, "four.wav,sad,ann,take3,train"], "1 of its 4 files do not exist, such as four.wav"),
+    (HEAD, [*LINES, LINES[0]], "line 5 lists one.wav a second time"),
+    (HEAD, [LINES[0], "sub/two.wav,,bob,take1,test"], "line 3 has no emotion"),
+    (HEAD, [LINES[0], "sub/two.wav,happy,bob,take1,dev"], "line 3 has split 'dev', which is not one of train, "),
+    (HEAD, LINES[:1], "at least two emotions are needed, and it has 1"),
+    (HEAD, [], "at least two emotions are needed, and it has 0"),
+    (HEAD, [LINES[0] + ",more,more", LINES[1] + ",1,2,3"], "not readable as CSV"),
+])
+def test_a_manifest_that_cannot_be_used_says_why(head, lines, says, tmp_path):
+    path = write_manifest(tmp_path, head, lines)
+    with pytest.raises(corpora.DataError, match=f"{re.escape(str(path))}: {re.escape(says)}"):
+        corpora.find(path)
+
+
+def test_a_manifest_that_is_not_there(tmp_path):
+    with pytest.raises(corpora.DataError, match=r"mine\.csv: not readable"):
+        corpora.find(tmp_path / "mine.csv")
+
+
+# -- two at once -----------------------------------------------------------------------------------
+def test_two_corpora_share_emotions_and_nothing_else(tmp_path):
+    for name in ("03a01Fa.wav", "03a01Wa.wav", "08a01La.wav"):                          # happy, angry, bored
+        write(tmp_path / "german", name)
+    for name in ("DC_a01.wav", "DC_h01.wav", "DC_su01.wav", "03_h02.wav"):              # angry, happy, surprised
+        write(tmp_path / "english", name)
+    both = corpora.across(corpora.find(tmp_path / "german"), corpora.find(tmp_path / "english"))
+    assert both.name == "EMO-DB to SAVEE" and both.classes == ("happy", "angry")
+    assert both.left_out == {"emotion not shared": ["08a01La.wav", "DC_su01.wav"]}
+    rows = both.clips.set_index("file")[["split", "actor", "emotion", "label"]].to_dict("index")
+    assert rows == {
+        "1-emo-db/03a01Fa.wav": dict(split="train", actor="emo-db-03", emotion="happy", label=0),
+        "1-emo-db/03a01Wa.wav": dict(split="train", actor="emo-db-03", emotion="angry", label=1),
+        "2-savee/DC_a01.wav": dict(split="test", actor="savee-DC", emotion="angry", label=1),
+        "2-savee/DC_h01.wav": dict(split="test", actor="savee-DC", emotion="happy", label=0)}
+
+
+def test_one_shared_emotion_is_not_enough(tmp_path):
+    write(tmp_path / "german", "03a01Fa.wav")
+    write(tmp_path / "english", "DC_h01.wav")
+    with pytest.raises(corpora.DataError, match="share 1 emotions"):
+        corpora.across(corpora.find(tmp_path / "german"), corpora.find(tmp_path / "english"))

@@ -72,6 +72,7 @@ SHORT_SECONDS = 0.5             # after trimming; less than a word
 CLIPPED_SHARE = 0.001           # of the samples at full scale, from which on clipping is audible
 FULL_SCALE = 0.999
 SILENT_BELOW_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
+DEMO_MODEL = "DEMO: these networks were trained on synthesised clips and know nothing of real voices."
 AT_ONCE = 256                   # windows in memory
 ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
@@ -102,6 +103,8 @@ def main(args):
         print(f"predict.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     print(f"{len(models)} models of {args.run}" if args.committee else f"model: {folders[0]}")
+    if is_demo(folders[0]):
+        print(DEMO_MODEL)
 
     tables, broken = [], 0
     for heard in in_batches(listen(paths, models, args)):
@@ -160,6 +163,12 @@ def load(folder):
     except (OSError, ValueError, KeyError) as problem:
         raise PredictError(f"{folder}: no usable model (model.keras and preprocessing.json of a finished fit): "
                            f"{str(problem).splitlines()[0]}") from problem
+
+
+def is_demo(folder):
+    """Whether the network in a fit's folder was trained on the synthesised demo corpus."""
+    facts = folder.resolve().parents[1] / "config.json"
+    return facts.exists() and json.loads(facts.read_text()).get("demo", False)
 
 
 def export_models(folders, form):
@@ -243,11 +252,7 @@ def input_key(model):
 
 
 def hear(path, wanted, window, hop):
-    """One recording -> [dict(file, start, end (s), note, inputs {key: (x, length)}), ...], a window each.
-
-    wanted : {key: preprocessing} of the models
-    In a pause inputs is None. A recording that cannot be used gives one dict(file, problem).
-    """
+    """One recording -> its segments, see `segments_of`; or one dict(file, problem) if it cannot be used."""
     name = str(path)
     try:
         y, rate = data.read_audio(path)
@@ -255,6 +260,14 @@ def hear(path, wanted, window, hop):
         convert = f"; if it is sound, convert it: ffmpeg -i {name} {path.with_suffix('.wav')}" \
             if "not readable" in str(problem) and path.suffix.lower() != ".wav" else ""
         return [dict(file=name, problem=f"{problem}{convert}")]
+    return segments_of(name, y, rate, wanted, window, hop)
+
+
+def segments_of(name, y, rate, wanted, window, hop):
+    """A waveform (samples,) at `rate` Hz -> [dict(file, start, end (s), note, inputs {key: (x, length)}), ...].
+
+    A window each; in a pause inputs is None. wanted : {key: preprocessing} of the models
+    """
     segments, clipped = [], np.mean(np.abs(y) >= FULL_SCALE)
     quiet = np.abs(y).max() * 10 ** (-SILENT_BELOW_DB / 20)
     for start, end in spans(len(y) / rate, window, hop):

@@ -1,0 +1,170 @@
+"""A page to try the models: upload or record speech, see its emotions over time. Needs `requirements-app.txt`.
+
+    python app.py                   then open the address that it prints; the page is seen from this machine alone
+    python app.py --run demo        the networks of another run
+
+Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is heard (at most ten
+minutes), and that folder goes when the program ends. The answers are those of predict.py, whose functions these are.
+"""
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import config
+
+LARGEST_MB = 20             # of an upload
+LONGEST_SECONDS = 300       # of a recording
+WINDOW, HOP = 3.0, 1.0      # seconds, of the emotions over time
+REMEMBERED = 8              # recordings, for the next question about them
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description="A page to try the models of train.py in a browser.")
+    parser.add_argument("--run", metavar="NAME", default=config.RUN, help="run with the models (default: %(default)s)")
+    parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
+                        help="folder with the runs (default: %(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in, and "
+                        "there is no password (default: %(default)s, this machine alone)")
+    parser.add_argument("--port", type=int, help="(default: the first free one from 7860)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    ARGUMENTS = parse()
+
+import collections
+import functools
+import io
+import tempfile
+
+import matplotlib
+import soundfile
+
+import data_preprocessing as data
+import predict
+import results
+import viz
+
+LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
+          "recording is deleted when it is heard.")
+CAUTION = ("The networks know acted speech and the voices they were trained on. On your own voice, another language or "
+           "speech that is not acted they are as sure, and less often right. An answer with a question mark is unsure.")
+
+
+def choices(run):
+    """What can be chosen, the best by inner validation first: {name: [folders of networks]}.
+
+    raises : predict.PredictError, results.RunError
+    """
+    best, committee = (predict.choose(run, of_committee) for of_committee in (False, True))
+    offered = {f"{best[0].name} (best on validation)": best, f"committee of {len(committee)} networks": committee}
+    folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*")) if (folder / "model.keras").exists()]
+    return offered | {folder.name: [folder] for folder in folders}
+
+
+@functools.lru_cache(maxsize=4)
+def networks(folders):
+    """Models, class names and the confidence below which they are unsure, of a tuple of folders."""
+    models = [predict.load(folder) for folder in folders]
+    return models, predict.common_labels(models), predict.unsure_below(folders)
+
+
+def analyse(sound, folders):
+    """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer).
+
+    sound   : the bytes of an audio file; folders : of the networks that answer together
+    raises  : data_preprocessing.DataError for sound that cannot be used
+    """
+    try:
+        seconds = soundfile.info(io.BytesIO(sound)).duration        # before a small file unfolds into hours
+    except soundfile.LibsndfileError:
+        seconds = 0                                                 # read_audio will say what is wrong
+    if seconds > LONGEST_SECONDS:
+        raise data.DataError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are heard here, and any length by "
+                             "predict.py --window")
+    y, rate = data.read_audio(io.BytesIO(sound))
+    models, labels, threshold = networks(tuple(folders))
+    wanted = {predict.input_key(model): model.kept for model in models}
+    whole, windows = (predict.predicted(predict.segments_of("recording", y, rate, wanted, window, HOP), models, labels,
+                                        threshold) for window in (None, WINDOW))
+    answer = whole.iloc[0]
+    with matplotlib.rc_context(viz.STYLE):
+        figure = viz.timeline(f"windows of {WINDOW:g} s", y, rate, windows, labels)
+    text = f"**{answer.label}{' ?' if answer.unsure else ''}**, {answer.confidence:.0%} sure"
+    if answer.unsure:
+        text += f"; below {threshold:.0%} the networks are wrong too often to be believed"
+    return {name: float(answer[f"p_{name}"]) for name in labels}, figure, f"{text}. {answer.note}"
+
+
+class Recordings:
+    """The last few uploads, in memory: their files are deleted as soon as they have been read."""
+    def __init__(self):
+        self.sounds = collections.OrderedDict()         # {path that the browser knows it by: bytes}
+
+    def take(self, path):
+        """The bytes of an upload, which may have been asked for before. raises : KeyError for one forgotten"""
+        file = Path(path)
+        if file.exists():
+            self.sounds[path] = file.read_bytes()
+            file.unlink()
+            if len(self.sounds) > REMEMBERED:
+                self.sounds.popitem(last=False)
+        return self.sounds[path]
+
+
+def page(offered, note):
+    """The Gradio page; `offered` as `choices` gives it."""
+    import gradio
+    recordings = Recordings()
+
+    def answer(path, choice):
+        if path is None:
+            raise gradio.Error("Record or upload something first.", print_exception=False)
+        try:
+            return analyse(recordings.take(path), offered[choice])
+        except KeyError as problem:
+            raise gradio.Error("This recording is forgotten: upload it again.", print_exception=False) from problem
+        except (data.DataError, predict.PredictError) as problem:
+            raise gradio.Error(str(problem), print_exception=False) from problem
+
+    with gradio.Blocks(title="Speech emotion recognition", analytics_enabled=False, delete_cache=(60, 600)) as blocks:
+        gradio.Markdown(f"# Speech emotion recognition\n{note}{LIMITS}\n\n{CAUTION}")
+        with gradio.Row():
+            with gradio.Column():
+                sound = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="speech")
+                choice = gradio.Dropdown(list(offered), value=next(iter(offered)), label="network")
+                button = gradio.Button("Which emotion?", variant="primary")
+                sentence = gradio.Markdown()
+            emotions = gradio.Label(label="probabilities")
+        timeline = gradio.Plot(label="emotion over time", show_label=False)
+        button.click(answer, [sound, choice], [emotions, timeline, sentence], api_name="answer")
+    return blocks
+
+
+def main(args):
+    run = args.results_dir / args.run
+    try:
+        offered = choices(run)
+        networks(tuple(next(iter(offered.values()))))           # the first answer need not wait for TensorFlow
+        note = f"**{predict.DEMO_MODEL}**\n\n" if predict.is_demo(next(iter(offered.values()))[0]) else ""
+        with tempfile.TemporaryDirectory() as scratch:
+            os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}
+            import gradio
+            fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+            page(offered, note).launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb",
+                                       share=False, ssr_mode=False, theme=gradio.themes.Default(**fonts),
+                                       footer_links=[], run_history=False, enable_monitoring=False)
+    except ImportError as problem:
+        stop(f"the page needs gradio ({problem}): pip install -r requirements-app.txt")
+    except (predict.PredictError, results.RunError, OSError) as problem:        # OSError: the port is taken
+        stop(problem)
+
+
+def stop(problem):
+    print(f"app.py: error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(ARGUMENTS)

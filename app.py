@@ -34,6 +34,7 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import collections
+import contextlib
 import functools
 import io
 import tempfile
@@ -57,8 +58,11 @@ def choices(run):
 
     raises : predict.PredictError, results.RunError
     """
-    best, committee = (predict.choose(run, of_committee) for of_committee in (False, True))
-    offered = {f"{best[0].name} (best on validation)": best, f"committee of {len(committee)} networks": committee}
+    best = predict.choose(run, of_committee=False)
+    offered = {f"{best[0].name} (best on validation)": best}
+    with contextlib.suppress(predict.PredictError):             # a committee of SVMs, which are not kept
+        committee = predict.choose(run, of_committee=True)
+        offered[f"committee of {len(committee)} networks"] = committee
     folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*")) if (folder / "model.keras").exists()]
     return offered | {folder.name: [folder] for folder in folders}
 

@@ -240,7 +240,7 @@ def run_name(args, settings, source):
     """Name of the run folder, where none was asked for: what differs from the default is in it."""
     return "-".join(["demo" if args.demo else "quick" if args.quick else config.RUN]
                     + [source.short_name] * (source.name != corpora.RAVDESS and not args.demo)
-                    + [settings.CV] * (settings.CV != config.CV and not args.demo)
+                    + [settings.CV] * (settings.CV != config.CV)
                     + [f"seed{args.seed}"] * (args.seed != config.SEED))
 
 

@@ -58,6 +58,7 @@ CONVENTIONS = {
         "ps": "surprised", "sad": "sad"}, ("OA", "YA")),
 }
 NEEDED, OPTIONAL = ("path", "emotion", "speaker"), ("recording", "split", "sex", "intensity", "statement", "repetition")
+NOT_NAMES = {"NA", "N/A", "n/a", "NULL", "null", "NaN", "nan", "None", "True", "False"}     # other than words
 PARTS = ("train", "validation", "test")
 
 
@@ -192,7 +193,7 @@ def by_convention(folder, convention):
 def manifest(path):
     """The Corpus that a CSV lists. raises : DataError, naming the line where it can"""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
         raise DataError(f"{path}: not readable as CSV ({problem})") from problem
     missing = [name for name in NEEDED if name not in table]
@@ -204,6 +205,11 @@ def manifest(path):
         blank = table.index[table[name] == ""]
         if len(blank):
             raise DataError(f"{path}: line {blank[0] + 2} has no {name}")
+    for name in ("emotion", "speaker"):
+        unfit = table.index[table[name].isin(NOT_NAMES) | (name == "emotion") & ~table[name].str[0].str.isalpha()]
+        if len(unfit):
+            raise DataError(f"{path}: line {unfit[0] + 2} has {name} {table[name][unfit[0]]!r}, which the tables of a "
+                            "run would not read back as a name")
     if table.empty or table.emotion.nunique() < 2:
         raise DataError(f"{path}: at least two emotions are needed, and it has {table.emotion.nunique()}")
     twice = table.path[table.path.duplicated()]

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +75,15 @@ def test_nothing_is_kept(client, server, clip):
         client.predict(handle_file(__file__), networks_of(client)[0], api_name="/answer")
     left = [path for path in server[1].rglob("*") if path.is_file()]
     assert not left
+
+
+def test_no_other_file_of_the_machine_is_heard_or_deleted(client, server, clip, demo):
+    """Asked past the client, which would upload the file itself."""
+    for victim in (clip, demo[0] / "results/demo/config.json"):
+        asked = {"data": [{"path": str(victim), "meta": {"_type": "gradio.FileData"}}, networks_of(client)[0]]}
+        event = httpx.post(f"{server[0]}/gradio_api/call/answer", json=asked).json().get("event_id", "none")
+        said = httpx.get(f"{server[0]}/gradio_api/call/answer/{event}", timeout=60).text
+        assert "event: complete" not in said and "confidence" not in said and victim.exists()
 
 
 @pytest.mark.parametrize("kind, says", [

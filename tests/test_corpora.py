@@ -178,6 +178,9 @@ def test_a_manifest_has_its_own_classes(tmp_path):
     (HEAD, [*LINES, LINES[0]], "line 5 lists one.wav a second time"),
     (HEAD, [LINES[0], "sub/two.wav,,bob,take1,test"], "line 3 has no emotion"),
     (HEAD, [LINES[0], "sub/two.wav,happy,bob,take1,dev"], "line 3 has split 'dev', which is not one of train, "),
+    (HEAD, [LINES[0], "sub/two.wav,3,bob,take1,test"], "line 3 has emotion '3', which"),
+    (HEAD, [LINES[0], "sub/two.wav,None,bob,take1,test"], "line 3 has emotion 'None', which"),
+    (HEAD, [LINES[0], "sub/two.wav,happy,NA,take1,test"], "line 3 has speaker 'NA', which"),
     (HEAD, LINES[:1], "at least two emotions are needed, and it has 1"),
     (HEAD, [], "at least two emotions are needed, and it has 0"),
     (HEAD, [LINES[0] + ",more,more", LINES[1] + ",1,2,3"], "not readable as CSV"),
@@ -186,6 +189,13 @@ def test_a_manifest_that_cannot_be_used_says_why(head, lines, says, tmp_path):
     path = write_manifest(tmp_path, head, lines)
     with pytest.raises(corpora.DataError, match=f"{re.escape(str(path))}: {re.escape(says)}"):
         corpora.find(path)
+
+
+def test_a_manifest_from_a_spreadsheet_reads_as_well(tmp_path):
+    path = write_manifest(tmp_path)
+    text = path.read_text().replace(",sad,", ', "sad, not weeping",')
+    path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert corpora.find(path).classes == ("happy", "awe", "sad, not weeping")
 
 
 def test_a_manifest_that_is_not_there(tmp_path):

@@ -280,7 +280,7 @@ def segments_of(name, y, rate, wanted, window, hop):
             if seconds < SHORT_SECONDS:
                 notes.append(f"very short: {seconds:.1f} s")
             if seconds > 1.05 * heard:
-                notes.append(f"long: only the middle {heard:.1f} s of {seconds:.1f} are heard, see --window")
+                notes.append(f"long: only the middle {heard:.1f} s of {seconds:.1f} are heard; windows hear all")
         segments.append(dict(file=name, start=start, end=end, note="; ".join(notes), inputs=inputs))
     return segments
 

@@ -48,14 +48,15 @@ PROTOCOLS = ("stratified", "timnet", "emobox", "luna", "loso", "sentence", "spea
 CV = "stratified"             # one of them; emobox, luna, loso, speakers: those tested have not been heard in training
 FOLDS = 5                     # of "stratified" and "speakers"; the others have their own. Each clip is tested once
 VALIDATION_SHARE = 0.1        # of a fold's training recordings (or speakers), cut out for every choice in training
+MEMBERS = 3                   # networks that a fit trains and averages, each with another share cut out; more are
+                              # better, and slower in proportion. 1: a single network, as most papers have it
 SEED = 42                     # of everything random; results differ by a point or two between seeds
 
 # -- training --------------------------------------------------------------------------------------
 MODELS = ("cnn1d", "bilstm", "hybrid", "mlp", "svm")     # mlp and svm see functionals, the others frames
-EPOCHS = {"cnn1d": 40, "bilstm": 40, "hybrid": 40, "mlp": 40}  # at most; an epoch sees every clip and copy once
-# Clips per step; larger steps suit the recurrence, which then runs fewer of them.
-BATCH_SIZE = {"cnn1d": 64, "bilstm": 128, "hybrid": 64, "mlp": 64}
-LEARNING_RATE = {"cnn1d": 3e-3, "bilstm": 3e-3, "hybrid": 3e-3, "mlp": 2e-3}    # of AdamW at the start
+EPOCHS = {"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 40}  # at most; an epoch sees every clip and copy once
+BATCH_SIZE = {"cnn1d": 128, "bilstm": 128, "hybrid": 128, "mlp": 64}            # clips per step
+LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 4e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
 WEIGHT_DECAY = 1e-2           # pull of the weights towards zero, per step in units of the learning rate
 EMA = 0.99                    # validation and the kept weights use this running average of the weights; 0: off
 MIXUP_ALPHA = 0.2             # Beta(alpha, alpha) mixes pairs of clips; 0: off, 1: mixes strongly

@@ -57,6 +57,8 @@ def importance(network, x, labels, groups, rng, repeats=5):
 
 
 def penultimate(network, x):
-    """What the last layer decides on: (clips, ...) -> (clips, units)."""
+    """What the last layer decides on: (clips, ...) -> (clips, units), the members' units side by side."""
     import keras
-    return answers(keras.Model(network.inputs[0], network.layers[-1].input), x)
+    members = [layer for layer in network.layers if isinstance(layer, keras.Model)] or [network]
+    return np.concatenate([answers(keras.Model(member.inputs[0], member.layers[-1].input), x) for member in members],
+                          axis=1)

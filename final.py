@@ -70,7 +70,7 @@ def plan(tasks, fits):
         planned.append(dataclasses.replace(
             folds[0], fold=FOLDER, settings=settings, seed=seed_for(settings.SEED, "fit", feature, model, FOLDER),
             settings_hash=results.digest([[task.settings_hash for task in folds], settings.EPOCHS]),
-            parts={"train": clips, "validation": clips[:0], "test": clips[:0]}))
+            members=[{"train": clips, "validation": clips[:0], "test": clips[:0]}] * settings.MEMBERS))
     if not planned:
         raise FinalError("--final needs all folds of at least one network; run train.py without --folds first")
     return planned

@@ -3,6 +3,10 @@
     training part --normalise, mixup, SpecAugment--> batches --> network --last weights, or the best on
     the validation part--> probabilities of validation and test clips
 
+A fit trains several such networks, its members, each from weights of its own and with another validation part, and
+averages their probabilities: with a thousand clips, chance in the weights costs more than anything a single network
+could do better ("cross-validation committees": Krogh & Vedelsby, 1995; Parmanto et al., 1996).
+
 The test clips enter in one place, `probabilities` after training; their labels never do. Everything random
 hangs on the seed passed in, and a fit runs on one thread, so it gives the same digits wherever it runs.
 """
@@ -16,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 
 @contextlib.contextmanager
@@ -39,49 +44,80 @@ with quiet_start():
 import model
 import seeds
 from data_preprocessing import normalise, normaliser
+from splits import by_those_that_left_out
 
 tf.get_logger().setLevel("ERROR")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # of mallopt(3)
 VERSIONS = dict(keras=keras.__version__, tensorflow=tf.__version__)
 
 
-def fit(kind, x, lengths, labels, parts, seed, settings):
-    """Train one network of `kind` ("cnn1d", ...) and predict its validation and test clips.
+def fit(kind, x, lengths, labels, members, seed, settings):
+    """Train one network of `kind` ("cnn1d", ...) for each member and predict validation and test clips by their mean.
 
     x       : float (clips, versions, frames, n) or, for functionals, (clips, versions, 13 n); version 0 is
               the clip, the others its altered copies, which only training sees
     lengths : int (clips, versions), real frames; None for functionals
     labels  : int (clips,); those of the test part are not looked at
-    parts   : {"train", "validation", "test"}: clip indices; without validation clips (KEEP "last") nothing is validated
-    returns : dict(model, the bytes of a .keras file; mean, std, history {column: [value per epoch]}, best_epoch
-              from 1, parameters, validation and test probabilities (clips, classes), seconds)
+    members : [{"train", "validation", "test"}: clip indices], as `splits.members_of_fold` gives them; the test part is
+              the same for all. Without validation clips (KEEP "last") nothing is validated
+    returns : dict(model, the bytes of a .keras file of all members; mean, std, parameters, seconds; history, a table
+              with a row per member and epoch (History.table); and probabilities (clips, classes): validation of
+              `splits.validated(members)`, each by those members that left the clip out; test by all)
     """
     start = time.perf_counter()
     one_thread()
-    keras.utils.set_random_seed(seed)
-
     versions = x.shape[1]
     every_x = x.reshape(-1, *x.shape[2:])                                       # (clips x versions, frames, n), a view
     every_length = None if lengths is None else lengths.reshape(-1)
-    rows = (np.asarray(parts["train"])[:, None] * versions + np.arange(versions)).ravel()      # of every_x
-    mean, std = normaliser(every_x, every_length, rows)
-    x_validation = original(x, lengths, parts["validation"], mean, std)     # (clips, frames, n)
-    targets = smooth(labels[parts["validation"]], settings.LABEL_SMOOTHING, len(settings.CLASSES))
-    validation = (x_validation, targets) if len(targets) else None
+    heard = np.unique(np.concatenate([parts["train"] for parts in members]))    # by any member
+    mean, std = normaliser(every_x, every_length, rows_of(heard, versions))
 
-    batch_size = min(settings.BATCH_SIZE[kind], len(rows))
-    network = new_network(kind, x.shape[2:], len(rows) // batch_size, seed, settings)
-    epoch = batches(every_x, every_length, rows, labels[rows // versions], mean, std, batch_size, seed, settings)
+    trained, histories, validation = [], [], []
+    for number, parts in enumerate(members):
+        own_seed, rows = seeds.seed_for(seed, "member", number), rows_of(parts["train"], versions)
+        keras.utils.set_random_seed(own_seed)
+        batch_size = min(settings.BATCH_SIZE[kind], len(rows))
+        network = new_network(kind, x.shape[2:], len(rows) // batch_size, own_seed, settings)
+        epoch = batches(every_x, every_length, rows, labels[rows // versions], mean, std, batch_size, own_seed,
+                        settings)
+        x_validation = original(x, lengths, parts["validation"], mean, std)     # (clips, frames, n)
+        history = train(network, epoch, x_validation, labels[parts["validation"]], kind, settings)
+        histories.append(history.assign(member=number))
+        validation.append(probabilities(network, x_validation))
+        trained.append([np.array(variable) for variable in network.variables])
+
+    network = together(kind, x.shape[2:], trained, settings)
+    x_test = original(x, lengths, members[0]["test"], mean, std)
+    return dict(model=model_bytes(network), mean=mean, std=std, parameters=network.count_params(),
+                history=pd.concat(histories, ignore_index=True),
+                validation=by_those_that_left_out(members, validation), test=probabilities(network, x_test),
+                seconds=time.perf_counter() - start)
+
+
+def rows_of(clips, versions):
+    """Where clips and their copies lie, if all versions of all clips stand in one column: int (clips x versions,)."""
+    return (np.asarray(clips)[:, None] * versions + np.arange(versions)).ravel()
+
+
+def train(network, epoch, x_validation, labels, kind, settings):
+    """Train a new network on the batches of `epoch`, again and again: -> table of its epochs (pd.DataFrame)."""
+    targets = smooth(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES))
     history = History()
     network.fit(epoch, epochs=settings.EPOCHS[kind], shuffle=False,
-                validation_data=validation, validation_batch_size=len(targets) or None,
+                validation_data=(x_validation, targets) if len(targets) else None,
+                validation_batch_size=len(targets) or None,
                 callbacks=callbacks(kind, history, settings), verbose=0)
+    return history.table(settings.KEEP)
 
-    x_test = original(x, lengths, parts["test"], mean, std)
-    return dict(model=model_bytes(network), mean=mean, std=std, history=history.columns,
-                best_epoch=history.best_epoch(settings.KEEP), parameters=network.count_params(),
-                validation=probabilities(network, x_validation), test=probabilities(network, x_test),
-                seconds=time.perf_counter() - start)
+
+def together(kind, input_shape, trained, settings):
+    """One network that averages the members, from the values of all their variables: [[array, ...], ...]."""
+    keras.utils.clear_session()             # layer names are counted from the start again
+    networks = [model.BUILDERS[kind](input_shape, len(settings.CLASSES)) for _ in trained]
+    for network, values in zip(networks, trained):
+        for variable, value in zip(network.variables, values):
+            variable.assign(value)
+    return model.average(networks)
 
 
 def one_thread():
@@ -274,9 +310,11 @@ class History(keras.callbacks.Callback):
         for name, column in self.columns.items():
             column.append(row.get(name, math.nan))
 
-    def best_epoch(self, keep):
-        """The epoch whose weights were kept, counted from 1."""
-        return self.columns["epoch"][int(np.argmax(self.columns["val_choice"])) if keep == "best" else -1]
+    def table(self, keep):
+        """A row per epoch, counted from 1; `kept` is 1 for that whose weights were kept, else 0."""
+        table = pd.DataFrame(self.columns)
+        kept = table.val_choice.idxmax() if keep == "best" else len(table) - 1
+        return table.assign(kept=(table.index == kept).astype(int))
 
 
 def model_bytes(network):

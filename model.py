@@ -11,9 +11,10 @@ network loads without this file.
 """
 from keras import Input, Model, layers, ops
 
-CHANNELS = 48                           # of the convolutions; more are slower in proportion to the square
-CNN1D_DILATIONS = (1, 2, 4, 8, 16, 32)  # of each block, in steps of 46 ms: the last hears the whole clip
-HYBRID_DILATIONS = ((1, 2), (2, 4))     # of the blocks before each halving of the steps
+CHANNELS = 64                           # of the convolutions; more are slower in proportion to the square
+# Dilations of the blocks, in steps, which are 46 ms at first and twice as long after each group.
+CNN1D_DILATIONS = ((1, 2), (2, 4), (4, 8))      # the last block hears the whole clip
+HYBRID_DILATIONS = ((1, 2), (2, 4))
 HYBRID_UNITS = 48                       # of each direction
 BILSTM_UNITS = (64, 48)                 # of each direction, layer by layer
 BILSTM_STRIDE = 5                       # frames (116 ms) that become one step of the recurrence
@@ -28,10 +29,7 @@ def cnn1d(input_shape, classes):
     """CNN of gated residual blocks, each twice as wide in time as the one before, every one read out."""
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, real = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    readouts = []
-    for dilation in CNN1D_DILATIONS:
-        x = gated_residual(x, real, dilation, f"block{dilation}")
-        readouts.append(mean(x, real))
+    _, _, readouts = pyramid(x, real, CNN1D_DILATIONS)
     return Model(frames, classifier(readouts, classes, HEAD_DROPOUT["cnn1d"]), name="cnn1d")
 
 
@@ -51,12 +49,8 @@ def hybrid(input_shape, classes):
     """Gated residual blocks as in `cnn1d`, then a bidirectional LSTM over what they found."""
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, real = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    readouts = []
-    for stage, dilations in enumerate(HYBRID_DILATIONS, start=1):
-        for dilation in dilations:
-            x = gated_residual(x, real, dilation, f"stage{stage}_block{dilation}")
-            readouts.append(mean(x, real))
-        x, real = halve(x), halve(real)                                     # at last (batch, frames/8, CHANNELS)
+    x, real, readouts = pyramid(x, real, HYBRID_DILATIONS)
+    x, real = halve(x), halve(real)                                         # (batch, frames/8, CHANNELS)
     x = layers.Dropout(RECURRENT_DROPOUT["hybrid"])(x)
     x = recurrent(x, real, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
     readouts.append(mean(x, real))
@@ -77,6 +71,16 @@ def mlp(input_shape, classes):
 BUILDERS = {"cnn1d": cnn1d, "bilstm": bilstm, "hybrid": hybrid, "mlp": mlp}
 
 
+def average(networks):
+    """One network that returns the mean of the probabilities of `networks`, which take the same input."""
+    if len(networks) == 1:
+        return networks[0]
+    for number, network in enumerate(networks, start=1):
+        network.name = f"member{number}"
+    x = Input(networks[0].input_shape[1:], name=networks[0].inputs[0].name)
+    return Model(x, layers.Average(name="emotion")([network(x) for network in networks]), name="average")
+
+
 # -- parts -----------------------------------------------------------------------------------------
 def stem(frames, channels, kernel, stride):
     """First convolution: (batch, frames, n) -> (batch, frames/stride, channels), and which of these are real.
@@ -93,6 +97,18 @@ def stem(frames, channels, kernel, stride):
     x = layers.ZeroPadding1D((left, right))(frames)
     x = layers.Conv1D(channels, kernel, strides=stride, use_bias=False, name="stem")(x)
     return layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)) * real, real
+
+
+def pyramid(x, real, dilations):
+    """Groups of gated residual blocks, half the steps from group to group: -> x, real, [mean of each block]."""
+    readouts = []
+    for stage, group in enumerate(dilations, start=1):
+        if stage > 1:
+            x, real = halve(x), halve(real)
+        for dilation in group:
+            x = gated_residual(x, real, dilation, f"stage{stage}_block{dilation}")
+            readouts.append(mean(x, real))
+    return x, real, readouts
 
 
 def gated_residual(x, real, dilation, name):

@@ -9,10 +9,12 @@
     speakers    FOLDS folds of speakers, stratified by emotion as far as speakers can be; for data of one's own
     given       one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
 
-Clips with the same recording id never part: none of a test clip's recording is trained on. Each fold's validation
-part is cut from its training part by the rule of the test part: whole speakers where the test speakers are unseen, else
+Clips with the same recording id never part: none of a test clip's recording is trained on. A fit is a mean of several
+networks, its members, and each of them leaves out another part of the fold's training clips, its validation part: so
+together they have heard all of these clips, and each clip of a validation part has a prediction by a network that has
+not. A validation part is cut out by the rule of the test part: whole speakers where the test speakers are unseen, else
 recordings stratified by emotion (with `sentence`, of the sentence that is trained on). `given` takes the validation
-clips of the table; where it has none, they are cut out, by speakers if those that are tested are unseen.
+clips of the table for every member; where it has none, they are cut out, by speakers if the tested ones are unseen.
 """
 import math
 
@@ -28,7 +30,7 @@ TEST_ACTORS = {
 }
 
 
-def protocol_name(cv, folds, seed, validation_share):
+def protocol_name(cv, folds, seed, validation_share, members):
     """The protocol in words; it stands next to every number."""
     test = {
         "stratified": f"{folds}-fold stratified by emotion, same speakers in training and test, recordings whole",
@@ -41,7 +43,8 @@ def protocol_name(cv, folds, seed, validation_share):
         "given": "the data's own split",
     }[cv]
     share = f"{validation_share:.0%} of training{' speakers' if cv in UNSEEN_SPEAKERS else ''}"
-    return f"{test}, seed {seed}; test read once, all choices on an inner validation split ({share})"
+    turns = f" by each of {members} networks in turn" * (members > 1)
+    return f"{test}, seed {seed}; test read once, all choices on inner validation ({share} left out{turns})"
 
 
 def assign_folds(cv, clips, folds, seed):
@@ -116,11 +119,12 @@ def by_group(groups, fold_of_group, need):
     return folds.to_numpy(int)
 
 
-def parts_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed):
-    """{"train", "validation", "test"}: sorted clip indices of one fold.
+def members_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed, members):
+    """The parts of one fold for each member: [{"train", "validation", "test"}: sorted clip indices].
 
-    The validation part is drawn from the fold's training part, with a draw of its own per fold. A training clip whose
-    recording is tested is in no part; only `timnet`, `sentence` and `given`, which do not know recordings, have such.
+    The test part is the same for all. Validation parts do not overlap, unless there is too little to cut from; each is
+    a draw of its own, per fold and member. A training clip whose recording is tested is in no part; only `timnet`,
+    `sentence` and `given`, which do not know recordings, have such.
 
     raises : ValueError for a fold without two emotions to train on
     """
@@ -130,17 +134,70 @@ def parts_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed):
     if len(set(labels[training])) < 2:
         raise ValueError(f"fold {fold} has no two emotions to train on (without the recordings that it tests)")
     unseen = cv in UNSEEN_SPEAKERS or cv == "given" and not set(actors[training]) & set(actors[tested])
-    draw = dict(n_splits=1, random_state=seed_for(seed, "validation", fold))
+    seeds = [seed_for(seed, "validation", fold, member) for member in range(members)]
     if cv == "given" and "validation" in set(clips.split[training]):
-        in_validation = np.isin(recordings[training], recordings[clips.split == "validation"])
+        left_out = [np.isin(recordings[training], recordings[clips.split == "validation"])] * members
     elif unseen and len(set(actors[training])) > 1:
-        splitter = sklearn_splits.GroupShuffleSplit(test_size=validation_share, **draw)
-        _, chosen = next(splitter.split(training, groups=actors[training]))
-        in_validation = np.isin(np.arange(len(training)), chosen)
+        left_out = speakers_in_turn(actors[training], validation_share, seeds)
     else:
-        _, first, of_clip = np.unique(recordings[training], return_index=True, return_inverse=True)
-        size = max(math.ceil(validation_share * len(first)), len(set(labels[training])))     # one per emotion
-        splitter = sklearn_splits.StratifiedShuffleSplit(test_size=size, **draw)
-        _, chosen = next(splitter.split(first, labels[training][first]))
-        in_validation = np.isin(of_clip, chosen)
-    return {"train": training[~in_validation], "validation": training[in_validation], "test": np.flatnonzero(tested)}
+        left_out = recordings_in_turn(recordings[training], labels[training], validation_share, seeds)
+    return [{"train": training[~out], "validation": training[out], "test": np.flatnonzero(tested)} for out in left_out]
+
+
+def speakers_in_turn(speakers, share, seeds):
+    """A share of the speakers for each seed, others for each as long as there are others: [bool (clips,), ...]"""
+    everyone = pool = np.unique(speakers)
+    size, draws = min(math.ceil(share * len(everyone)), len(everyone) - 1), []
+    for seed in seeds:
+        pool = everyone if len(pool) < size else pool
+        drawn = np.random.default_rng(seed).choice(pool, size, replace=False)
+        pool = np.setdiff1d(pool, drawn)
+        draws.append(np.isin(speakers, drawn))
+    return draws
+
+
+def recordings_in_turn(recordings, labels, share, seeds):
+    """A share of the recordings for each seed, stratified by emotion, others for each as long as there are others:
+    [bool (clips,), ...]"""
+    _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
+    strata, emotions = labels[first], len(set(labels))
+    everything = pool = np.arange(len(first))
+    size, draws = max(math.ceil(share * len(first)), emotions), []                              # one per emotion
+    for seed in seeds:
+        left = np.unique(strata[pool], return_counts=True)[1]
+        if len(pool) < size + emotions or len(left) < emotions or left.min() < 2:               # what a draw needs
+            pool = everything
+        splitter = sklearn_splits.StratifiedShuffleSplit(n_splits=1, test_size=size, random_state=seed)
+        _, drawn = next(splitter.split(pool, strata[pool]))
+        draws.append(np.isin(of_clip, pool[drawn]))
+        pool = np.delete(pool, drawn)
+    return draws
+
+
+def validated(members):
+    """The clips that any member leaves out, for validation: sorted clip indices."""
+    return np.unique(np.concatenate([parts["validation"] for parts in members]))
+
+
+def part_of_clips(members, clips):
+    """The part of each of `clips` clips in a fold, as text: train (of all members), test, validation (of all),
+    validation 2 (left out by the second member alone), or nothing."""
+    part = np.full(clips, "", object)
+    for parts in members:
+        part[parts["train"]], part[parts["test"]] = "train", "test"
+    for clip in validated(members):
+        left_out = [str(number) for number, parts in enumerate(members, start=1) if clip in parts["validation"]]
+        part[clip] = " ".join(["validation", *(left_out if len(left_out) < len(members) else [])])
+    return part
+
+
+def by_those_that_left_out(members, predictions):
+    """Each member's prediction of its own validation part [(its clips, classes), ...] -> float (clips, classes) of the
+    clips of `validated`, the mean where several members left a clip out."""
+    clips = validated(members)
+    total, voters = np.zeros((len(clips), predictions[0].shape[1])), np.zeros((len(clips), 1))
+    for parts, predicted in zip(members, predictions):
+        left_out = np.searchsorted(clips, parts["validation"])
+        total[left_out] += predicted
+        voters[left_out] += 1
+    return total / voters

@@ -11,18 +11,28 @@ from sklearn.svm import SVC
 
 import scores
 from data_preprocessing import normalise, normaliser
+from splits import by_those_that_left_out
 
 
-def fit(x, labels, parts, settings):
-    """Fit on the training part, predict the validation and test parts.
+def fit(x, labels, members, settings):
+    """Fit a machine for each member, predict the validation clips by those that left them out, the test clips by all.
 
     x       : float (clips, versions, 13 n), functionals; version 0 is the clip
     labels  : int (clips,); those of the test part are not looked at
-    parts   : {"train", "validation", "test"}: clip indices
-    returns : as `fit.fit`, without model and history. Probabilities are the softmax of the one-against-rest decision
-              values, at the temperature that suits the validation part
+    members : [{"train", "validation", "test"}: clip indices], as in `fit.fit`
+    returns : as `fit.fit`, without model and history; mean and std are those of the last member
     """
     start = time.perf_counter()
+    outcomes = [fit_one(x, labels, parts, settings) for parts in members]
+    validation = [outcome["validation"] for outcome in outcomes]
+    return dict(outcomes[-1], validation=by_those_that_left_out(members, validation),
+                test=np.mean([outcome["test"] for outcome in outcomes], axis=0),
+                parameters=sum(outcome["parameters"] for outcome in outcomes), seconds=time.perf_counter() - start)
+
+
+def fit_one(x, labels, parts, settings):
+    """A machine for one member. Probabilities are the softmax of the one-against-rest decision values, at the
+    temperature that suits the validation part."""
     clips = np.asarray(x[:, 0])                                                 # (clips, 13 n)
     mean, std = normaliser(clips, None, parts["train"])
     clips = normalise(clips, mean, std, None)
@@ -38,4 +48,4 @@ def fit(x, labels, parts, settings):
     temperature = scores.best_temperature(spread("validation"), labels[parts["validation"]])
     return dict(mean=mean, std=std, parameters=machine.support_vectors_.size + machine.dual_coef_.size,
                 validation=scores.cooled(spread("validation"), temperature),
-                test=scores.cooled(spread("test"), temperature), seconds=time.perf_counter() - start)
+                test=scores.cooled(spread("test"), temperature))

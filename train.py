@@ -17,7 +17,7 @@ import engines
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
-DEMO = dict(FEATURES=("mfcc",), CV="stratified", FOLDS=2, VALIDATION_SHARE=0.2,
+DEMO = dict(FEATURES=("mfcc",), CV="stratified", FOLDS=2, VALIDATION_SHARE=0.2, MEMBERS=2,
             EPOCHS={"cnn1d": 14, "bilstm": 10, "hybrid": 14, "mlp": 20},
             BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
@@ -120,7 +120,7 @@ class Task:
     settings_hash: str
     settings: SimpleNamespace
     clips: pd.DataFrame         # file, actor, label
-    parts: dict                 # {"train", "validation", "test"}: clip indices
+    members: list               # [{"train", "validation", "test"}: clip indices], one of each network of the fit
     protocol: str
     driver: int                 # process id
 
@@ -144,9 +144,10 @@ def main(args):
         run = args.results_dir / args.run
 
         # -- split -------------------------------------------------------------------------------------
-        parts_of_folds = split(clips, settings, args.folds)
-        settings.FOLDS = len(parts_of_folds)
-        protocol = splits.protocol_name(settings.CV, settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE)
+        folds = split(clips, settings, args.folds)
+        settings.FOLDS = len(folds)
+        protocol = splits.protocol_name(settings.CV, settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE,
+                                        settings.MEMBERS)
 
         with engines.engine(args.backend, args.scheduler, args.jobs or one_on_a_gpu()) as jobs:
             # -- features ------------------------------------------------------------------------------
@@ -156,15 +157,15 @@ def main(args):
                   f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
 
             # -- plan ----------------------------------------------------------------------------------
-            tasks = plan(clips, parts_of_folds, corpus, settings, protocol)
+            tasks = plan(clips, folds, corpus, settings, protocol)
             write_facts(run, args, source.name, clips, tasks, settings, protocol)
             kinds = [task for task in tasks if task.feature in args.features and task.model in args.models]
             chosen = [task for task in kinds if args.folds is None or task.fold in args.folds]
             waiting = unfinished(run, chosen, args.overwrite)
-            parts = chosen[0].parts
+            parts = chosen[0].members[0]
             print(f"protocol: {protocol}\n"
-                  f"fold {chosen[0].fold}: {len(parts['train'])} clips train (x {settings.COPIES + 1} versions), "
-                  f"{len(parts['validation'])} validate, {len(parts['test'])} test; "
+                  f"fold {chosen[0].fold}, each of {settings.MEMBERS} networks: {len(parts['train'])} clips train (x "
+                  f"{settings.COPIES + 1} versions), {len(parts['validation'])} validate, {len(parts['test'])} test; "
                   f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
                   f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
                   f"{len(waiting)} to do, {min(jobs, max(len(waiting), 1))} side by side")
@@ -212,8 +213,9 @@ def checked(settings):
         unknown = [value for value in ([given] if isinstance(given, str) else given) if value not in known]
         if unknown:
             raise data.DataError(f"config.py: {name} has {unknown[0]!r}, which is not one of {', '.join(known)}")
-    for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("COPIES", 0, 100), ("EMA", 0, 0.9999),
-                            ("LABEL_SMOOTHING", 0, 0.9), ("MIXUP_ALPHA", 0, 100), ("CLIP_SECONDS", 0.1, 60)):
+    for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("MEMBERS", 1, 100), ("COPIES", 0, 100),
+                            ("EMA", 0, 0.9999), ("LABEL_SMOOTHING", 0, 0.9), ("MIXUP_ALPHA", 0, 100),
+                            ("CLIP_SECONDS", 0.1, 60)):
         if not low <= getattr(settings, name) <= high:
             raise data.DataError(f"config.py: {name} = {getattr(settings, name)} is not within {low} .. {high}")
     return settings
@@ -246,10 +248,11 @@ def run_name(args, settings, source):
 
 # -- split and plan --------------------------------------------------------------------------------
 def split(clips, settings, asked):
-    """The parts of every fold: [{"train", "validation", "test"}: clip indices]; the folds asked for are among them."""
+    """Every fold, as splits.members_of_fold gives it; the folds asked for are among them."""
     try:
         fold_of_clip = splits.assign_folds(settings.CV, clips, settings.FOLDS, settings.SEED)
-        folds = [splits.parts_of_fold(settings.CV, fold, fold_of_clip, clips, settings.VALIDATION_SHARE, settings.SEED)
+        folds = [splits.members_of_fold(settings.CV, fold, fold_of_clip, clips, settings.VALIDATION_SHARE,
+                                        settings.SEED, settings.MEMBERS)
                  for fold in range(fold_of_clip.max() + 1)]
     except ValueError as problem:
         raise data.DataError(f"{len(clips)} clips do not suit --cv {settings.CV}: {problem}") from problem
@@ -258,12 +261,12 @@ def split(clips, settings, asked):
     return folds
 
 
-def plan(clips, parts_of_folds, corpus, settings, protocol):
+def plan(clips, folds, corpus, settings, protocol):
     """Every fit of the study, whatever part of it is asked for now; fold by fold."""
     nets, classical = (results.code_fingerprint(*(HERE / name for name in (*files, "splits.py", "seeds.py")))
                        for files in (("fit.py", "model.py"), ("svm.py", "scores.py")))
     tasks = []
-    for fold, parts in enumerate(parts_of_folds):
+    for fold, members in enumerate(folds):
         for feature in settings.FEATURES:
             for model in settings.MODELS:
                 code = classical if model == "svm" else nets
@@ -272,7 +275,7 @@ def plan(clips, parts_of_folds, corpus, settings, protocol):
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
                     settings_hash=results.digest([science, code, corpus.key, feature, model, fold]), settings=settings,
-                    clips=clips[["file", "actor", "label"]], parts=parts,
+                    clips=clips[["file", "actor", "label"]], members=members,
                     protocol=protocol, driver=os.getpid()))
     return tasks
 
@@ -293,11 +296,9 @@ def write_facts(run, args, data_name, clips, tasks, settings, protocol):
     results.write_csv(run / "clips.csv", clips.drop(columns=["path", "label", "sound"]).round(6))
     folds = clips[["file", "actor", "emotion", "recording"]].copy()
     folds.insert(4, "fold", -1)
-    for task in tasks:
-        for part, members in task.parts.items():
-            folds.loc[members, f"part_{task.fold}"] = part
-            if part == "test":
-                folds.loc[members, "fold"] = task.fold
+    for task in {task.fold: task for task in tasks}.values():
+        folds.loc[task.members[0]["test"], "fold"] = task.fold
+        folds[f"part_{task.fold}"] = splits.part_of_clips(task.members, len(clips))
     results.write_csv(run / "folds.csv", folds)
 
 
@@ -362,18 +363,19 @@ def do(task, x, lengths):
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
     if task.model == "svm":
-        outcome = svm.fit(x, labels, task.parts, settings)
+        outcome = svm.fit(x, labels, task.members, settings)
     else:
         with interrupts_waiting():
             import fit as fitting  # here, since it brings TensorFlow
-        outcome = fitting.fit(task.model, x, lengths, labels, task.parts, task.seed, settings)
+        outcome = fitting.fit(task.model, x, lengths, labels, task.members, task.seed, settings)
 
     def predictions(part):
-        members = task.clips.iloc[task.parts[part]]
-        table = pd.DataFrame(dict(file=members.file, actor=members.actor, true=classes[members.label],
+        clips = task.clips.iloc[clips_of[part]]
+        table = pd.DataFrame(dict(file=clips.file, actor=clips.actor, true=classes[clips.label],
                                   predicted=classes[outcome[part].argmax(axis=1)]))
-        return table.join(pd.DataFrame(outcome[part].round(6), members.index, [f"p_{name}" for name in classes]))
+        return table.join(pd.DataFrame(outcome[part].round(6), clips.index, [f"p_{name}" for name in classes]))
 
+    clips_of = {"test": task.members[0]["test"], "validation": splits.validated(task.members)}
     test, validation = predictions("test"), predictions("validation")
     scored = scores.of_fit(test, validation) if len(test) else {"temperature": None}        # none: a final network
     metrics = dict(
@@ -382,13 +384,14 @@ def do(task, x, lengths):
         settings_hash=task.settings_hash)
     files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False)}
     if task.model != "svm":
-        metrics.update(best_epoch=outcome["best_epoch"], epochs=len(outcome["history"]["epoch"]))
+        history = outcome["history"]
+        metrics.update(best_epoch=round(history.epoch[history.kept == 1].median()), epochs=int(history.epoch.max()))
         preprocessing = dict(
             labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
             frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
             temperature=metrics["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
             versions=fitting.VERSIONS)
-        files |= {"history.csv": pd.DataFrame(outcome["history"]).to_csv(index=False),
+        files |= {"history.csv": history.to_csv(index=False),
                   "preprocessing.json": results.as_json(preprocessing), "model.keras": outcome["model"]}
     return task, metrics, {"metrics.json": results.as_json(metrics), **files}
 

@@ -70,7 +70,7 @@ LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
           "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM",
           "all": "All", "committee": "Committee"}
 SMALL_PRINT = 7         # points
-CURVES_NOTE = ("Thin: folds; thick: their mean while at least two still train. Training values are measured on "
+CURVES_NOTE = ("Thin: networks; thick: their mean while at least two still train. Training values are measured on "
                "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
 SUBGROUPS = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
 DEMO = "Synthesised demo corpus: not real results"
@@ -202,11 +202,11 @@ def example_features(examples, hop_seconds):
     return figure
 
 
-def training_curves(histories, best_epochs, chance):
+def training_curves(histories, chance):
     """Loss (upper row) and accuracy (lower row) over the epochs, one column per feature.
 
-    histories : rows of one model, columns as histories.csv.gz; best_epochs : {(feature, fold): epoch}
-    Thin lines are folds, thick ones their mean while at least two folds still train.
+    histories : rows of one model, columns as histories.csv.gz
+    Thin lines are networks, thick ones their mean while at least two of them still train.
     """
     names = histories.feature.unique()
     figure = new_figure(f"{label(histories.model.iloc[0])}: training", 1 + 2.7 * len(names), 5.2)
@@ -216,13 +216,13 @@ def training_curves(histories, best_epochs, chance):
         folds = rows.fold.nunique()
         for ax, quantity, scale in zip(column, ("loss", "accuracy"), (1, 100)):
             for part, prefix, colour in (("training", "", BLUE), ("validation", "val_", ORANGE)):
-                curves = scale * rows.pivot(index="epoch", columns="fold", values=prefix + quantity)
+                curves = scale * rows.pivot(index="epoch", columns=["fold", "member"], values=prefix + quantity)
                 ax.plot(curves.index, curves, color=colour, alpha=0.4, lw=0.7)
                 mean = curves.mean(axis=1)[curves.count(axis=1) >= 2]
                 ax.plot(mean.index, mean, color=colour, lw=2, label=part)
-            best = [(best_epochs[name, fold], curves[fold]) for fold in curves]     # of the validation curves
-            ax.plot([epoch for epoch, _ in best], [curve[epoch] for epoch, curve in best], "o", ms=4,
-                    color=ORANGE, mec="black", mew=0.7, ls="none", label="kept epoch")
+            kept = rows[rows.kept == 1]
+            ax.plot(kept.epoch, scale * kept[f"val_{quantity}"], "o", ms=4, color=ORANGE, mec="black", mew=0.7,
+                    ls="none", label="kept epoch")
             ax.grid(axis="y")
         column[1].axhline(100 * chance, color="0.4", ls=":", label="chance")
         column[0].set_title(f"{label(name)}, {folds} fold{'s' * (folds > 1)}")
@@ -682,9 +682,7 @@ def draw(run, plan, data_dir):
     if parted:
         yield "subgroups", parted, predictions, scale
     for model, rows in histories.groupby("model", sort=False):
-        fits = run.fits[run.fits.model == model]
-        best_epochs = dict(zip(zip(fits.feature, fits.fold), fits.best_epoch))
-        yield f"curves_{model}", training_curves(rows, best_epochs, chance), rows, CURVES_NOTE
+        yield f"curves_{model}", training_curves(rows, chance), rows, CURVES_NOTE
     for stem, figure, more in listening(run, data_dir):
         yield stem, figure, None, f"{run.config['protocol']}. {more}"
     members = predictions[predictions.model != "committee"]

@@ -122,7 +122,8 @@ def training(folder, times):
     order = np.random.default_rng(0).permutation(len(clips))
     parts = dict(test=order[:16], validation=order[16:32], train=order[32:])
     with Peak() as peak:
-        outcome = fit.fit("cnn1d", corpus.sequences["mel"], corpus.lengths, clips.label.to_numpy(), parts, 1, settings)
+        outcome = fit.fit("cnn1d", corpus.sequences["mel"], corpus.lengths, clips.label.to_numpy(), [parts], 1,
+                          settings)
     return dict(seconds=outcome["history"]["seconds"][1], gigabytes=peak.gigabytes)
 
 

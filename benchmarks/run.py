@@ -57,7 +57,7 @@ def fit_ours(kind, feature):
     began = time.perf_counter()
     import fit
     imports = time.perf_counter() - began
-    outcome = fit.fit(kind, x, lengths, labels, parts, 1, settings)
+    outcome = fit.fit(kind, x, lengths, labels, [parts], 1, settings)
     epochs = outcome["history"]["seconds"]
     held, rows = memory(), np.arange(TRAIN * x.shape[1])
     every_x, every_length = x.reshape(-1, *x.shape[2:]), None if lengths is None else lengths.reshape(-1)

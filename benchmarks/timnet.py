@@ -105,7 +105,8 @@ def main():
     args = parser.parse_args()
     settings = train.settings_of(train.parse(["--seed", str(args.seed), "--features", "mfcc"]))
     clips = data.survey(corpora.find(corpora.place_of()).clips, settings.CACHE_DIR)
-    parts_of_folds = train.split(clips, settings, None)
+    settings.MEMBERS = 1
+    parts_of_folds = [members[0] for members in train.split(clips, settings, None)]
     corpus = data.build_features(clips, settings)
     x, lengths = np.asarray(corpus.sequences["mfcc"][:, 0]), np.asarray(corpus.lengths[:, 0])
     folder = Path(settings.RESULTS_DIR) / "timnet"

@@ -78,7 +78,7 @@ def test_a_rerun_trains_nothing(given_away):
 def study(folds=2):
     """Tasks of two features and two networks and an SVM, and their finished fits."""
     import train
-    settings = SimpleNamespace(EPOCHS=EPOCHS, FOLDS=folds, SEED=1, KEEP="best")
+    settings = SimpleNamespace(EPOCHS=EPOCHS, FOLDS=folds, SEED=1, KEEP="best", MEMBERS=2)
     clips = pd.DataFrame(dict(label=range(7)))
     tasks = [train.Task(feature, model, fold, 0, f"{feature}{model}{fold}", settings, clips, {}, "protocol", 0)
              for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm") for fold in range(folds)]
@@ -93,8 +93,8 @@ def test_validation_chooses_the_feature_and_the_epochs():
     assert [(task.feature, task.model) for task in planned] == [("mel", "cnn1d"), ("mfcc", "mlp")]
     for task in planned:
         assert task.settings.EPOCHS == {task.model: 4} and task.settings.KEEP == "last"       # median of 3 4 5
-        assert {part: list(clips) for part, clips in task.parts.items()} == {
-            "train": list(range(7)), "validation": [], "test": []}
+        assert [{part: list(clips) for part, clips in parts.items()} for parts in task.members] == 2 * [{
+            "train": list(range(7)), "validation": [], "test": []}]
     assert len({task.seed for task in planned}) == 2 and study()[0][0].settings.KEEP == "best"
 
 

@@ -1,9 +1,12 @@
 """One fit: batches, honesty, and the same digits again."""
 import io
 import random
+import tempfile
 import threading
 import zipfile
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -41,9 +44,8 @@ def weights(outcome):
 
 
 def same_training(one, other):
-    columns = [name for name in one["history"] if name != "seconds"]
     return (weights(one) == weights(other)
-            and all(one["history"][name] == other["history"][name] for name in columns)
+            and one["history"].drop(columns="seconds").equals(other["history"].drop(columns="seconds"))
             and np.array_equal(one["validation"], other["validation"]))
 
 
@@ -54,44 +56,45 @@ def test_test_clips_do_not_touch_training(kind, corpus, small):
     x, lengths, labels, parts = corpus
     if kind == "mlp":
         x, lengths = x.mean(axis=2), None
-    first = fit.fit(kind, x, lengths, labels, parts, 7, small)
+    first = fit.fit(kind, x, lengths, labels, [parts], 7, small)
     x_changed, labels_changed = x.copy(), labels.copy()
     rng = np.random.default_rng(1)
     x_changed[parts["test"]] = 50 * rng.standard_normal(x[parts["test"]].shape)
     labels_changed[parts["test"]] = rng.permutation(labels[parts["test"]])
-    changed = fit.fit(kind, x_changed, lengths, labels_changed, parts, 7, small)
+    changed = fit.fit(kind, x_changed, lengths, labels_changed, [parts], 7, small)
     assert same_training(first, changed)
     assert not np.array_equal(first["test"], changed["test"])       # and the change did arrive
 
 
 def test_training_clips_and_seed_do_matter(corpus, small):
     x, lengths, labels, parts = corpus
-    first = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 7, small)
-    other_seed = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 8, small)
+    first = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
+    other_seed = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 8, small)
     changed = x.copy()
     changed[parts["train"][0], 1] += 1                              # one copy of one clip
-    other_copy = fit.fit("mlp", changed.mean(axis=2), None, labels, parts, 7, small)
+    other_copy = fit.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
     assert not same_training(first, other_seed) and not same_training(first, other_copy)
 
 
 def test_copies_of_validation_and_test_clips_are_not_used(corpus, small):
     x, lengths, labels, parts = corpus
-    first = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 7, small)
+    first = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
     changed = x.copy()
     changed[np.r_[parts["validation"], parts["test"]], 1:] = 99
-    again = fit.fit("mlp", changed.mean(axis=2), None, labels, parts, 7, small)
+    again = fit.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
     assert same_training(first, again) and np.array_equal(first["test"], again["test"])
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus, small, settings):
     x, lengths, labels, parts = corpus
-    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
+    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         **{name: getattr(small, name) for name in ("BATCH_SIZE",)}, EPOCHS={"mlp": 12}, LEARNING_RATE={"mlp": 0.05},
         EMA=0.5, KEEP=keep))
     history = outcome["history"]
     accuracy = (outcome["validation"].argmax(axis=1) == labels[parts["validation"]]).mean()
-    best = outcome["best_epoch"] - 1
+    best = history.kept.argmax()
+    assert history.kept.sum() == 1
     assert accuracy == pytest.approx(history["val_accuracy"][best])
     assert best == 11 if keep == "last" else history["val_accuracy"][best] == max(history["val_accuracy"])
     targets = fit.smooth(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
@@ -104,22 +107,63 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
     x, lengths, labels, parts = corpus
     labels = labels.copy()
     labels[parts["validation"]] = np.random.default_rng(0).integers(0, CLASSES, len(parts["validation"]))
-    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
+    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, KEEP="best", SCHEDULE="plateau",
         PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
     epochs = outcome["history"]["epoch"]
-    assert len(epochs) < 60 and len(epochs) == outcome["best_epoch"] + 6
+    assert len(epochs) < 60 and len(epochs) == outcome["history"].kept.argmax() + 1 + 6
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[-1] < rates[0] and set(np.round(rates[:-1] / rates[1:], 3)) <= {1.0, 2.0}
 
 
 def test_cosine_falls_from_the_learning_rate_to_almost_nothing(corpus, settings):
     x, lengths, labels, parts = corpus
-    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, parts, 3, settings(
+    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         EPOCHS={"mlp": 8}, BATCH_SIZE={"mlp": 16}, LEARNING_RATE={"mlp": 0.01}, SCHEDULE="cosine"))
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[0] == pytest.approx(0.01) and rates[4] == pytest.approx(0.005) and rates[-1] < 0.001
     assert (np.diff(rates) < 0).all()
+
+
+# -- members ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["hybrid", "mlp"])
+def test_a_fit_is_the_mean_of_its_members(kind, corpus, small):
+    """Test clips: the mean of the networks in the saved model. Validation clips: the one that left them out."""
+    x, lengths, labels, parts = corpus
+    if kind == "mlp":
+        x, lengths = x.mean(axis=2), None
+    second = dict(parts, train=np.arange(16, 80), validation=np.arange(0, 16))
+    outcome = fit.fit(kind, x, lengths, labels, [parts, second], 7, small)
+    assert len(outcome["validation"]) == 32 and len(outcome["history"]) == 2 * 3
+    assert list(outcome["history"].member) == [0, 0, 0, 1, 1, 1]
+    network = loaded(outcome["model"])
+    single = [layer for layer in network.layers if isinstance(layer, keras.Model)]
+    ready = lambda clips: fit.original(x, lengths, clips, outcome["mean"], outcome["std"])          # noqa: E731
+    answers = [fit.probabilities(member, ready(parts["test"])) for member in single]
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3                         # they are not the same network
+    assert np.allclose(np.mean(answers, axis=0), outcome["test"], atol=1e-6)
+    assert np.allclose(fit.probabilities(single[1], ready(second["validation"])), outcome["validation"][:16], atol=1e-6)
+    assert np.allclose(fit.probabilities(single[0], ready(parts["validation"])), outcome["validation"][16:], atol=1e-6)
+
+
+def loaded(content):
+    """The network in the bytes of a .keras file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return fit.saved_network(path)
+
+
+def test_a_member_does_not_train_on_what_it_leaves_out(corpus, small):
+    """Other labels of its validation clips: the second member, which trains on them, changes; the first does not."""
+    x, lengths, labels, parts = corpus
+    members = [parts, dict(parts, train=np.arange(16, 80), validation=np.arange(0, 16))]
+    changed = labels.copy()
+    changed[parts["validation"]] = (changed[parts["validation"]] + 1) % CLASSES
+    before, after = (fit.fit("mlp", x.mean(axis=2), None, own, members, 7, small)["history"]
+                     for own in (labels, changed))
+    loss = before.loss.eq(after.loss)
+    assert loss[before.member == 0].all() and not loss[before.member == 1].any()
 
 
 # -- the same digits again ---------------------------------------------------------------------------
@@ -129,9 +173,9 @@ def test_a_network_used_again_is_as_good_as_new(kind, corpus, small, monkeypatch
     if kind == "mlp":
         x, lengths = x.mean(axis=2), None
     monkeypatch.setattr(fit, "TRACED", {})
-    new = fit.fit(kind, x, lengths, labels, parts, 7, small)
-    fit.fit(kind, x, lengths, labels, parts, 8, small)
-    used_again = fit.fit(kind, x, lengths, labels, parts, 7, small)
+    new = fit.fit(kind, x, lengths, labels, [parts], 7, small)
+    fit.fit(kind, x, lengths, labels, [parts], 8, small)
+    used_again = fit.fit(kind, x, lengths, labels, [parts], 7, small)
     assert len(fit.TRACED) == 1
     assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
 
@@ -139,9 +183,9 @@ def test_a_network_used_again_is_as_good_as_new(kind, corpus, small, monkeypatch
 def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, small, settings, monkeypatch):
     x, lengths, labels, parts = corpus
     monkeypatch.setattr(fit, "TRACED", {})
-    fit.fit("mlp", x.mean(axis=2), None, labels, parts, 7, small)
-    fit.fit("mlp", x.mean(axis=2)[..., :4], None, labels, parts, 7, small)
-    fit.fit("mlp", x.mean(axis=2), None, labels, parts, 7, settings(
+    fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
+    fit.fit("mlp", x.mean(axis=2)[..., :4], None, labels, [parts], 7, small)
+    fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, settings(
         EPOCHS=small.EPOCHS, BATCH_SIZE=small.BATCH_SIZE, WEIGHT_DECAY=0.5))
     assert len(fit.TRACED) == 3
 
@@ -149,7 +193,7 @@ def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, small, set
 def test_other_threads_may_draw_random_numbers(corpus, small):
     """A worker of a cluster has threads of its own, which use Python's generator."""
     x, lengths, labels, parts = corpus
-    quiet = fit.fit("cnn1d", x, lengths, labels, parts, 7, small)
+    quiet = fit.fit("cnn1d", x, lengths, labels, [parts], 7, small)
     done = threading.Event()
 
     def draw():
@@ -160,7 +204,7 @@ def test_other_threads_may_draw_random_numbers(corpus, small):
     thread.start()
     try:
         fit.TRACED.clear()
-        disturbed = fit.fit("cnn1d", x, lengths, labels, parts, 7, small)
+        disturbed = fit.fit("cnn1d", x, lengths, labels, [parts], 7, small)
     finally:
         done.set()
         thread.join()

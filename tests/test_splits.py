@@ -25,8 +25,12 @@ def clips():
     return table
 
 
+def members_of(cv, clips, fold, seed=42, share=0.1, members=3):
+    return splits.members_of_fold(cv, fold, splits.assign_folds(cv, clips, FOLDS, seed), clips, share, seed, members)
+
+
 def parts_of(cv, clips, fold, seed=42, share=0.1):
-    return splits.parts_of_fold(cv, fold, splits.assign_folds(cv, clips, FOLDS, seed), clips, share, seed)
+    return members_of(cv, clips, fold, seed, share)[0]
 
 
 @pytest.mark.parametrize("cv", NUMBER)
@@ -132,8 +136,8 @@ def test_a_pair_of_clips_stays_together_whatever_the_seed(clips):
         of_clip = splits.assign_folds("stratified", clips, FOLDS, seed)
         assert of_clip[pair[0]] == of_clip[pair[1]]
         fold = (of_clip[pair[0]] + 1) % FOLDS               # where the pair is trained on or validates
-        parts = splits.parts_of_fold("stratified", fold, of_clip, clips, 0.1, seed)
-        assert len({name for name, members in parts.items() for clip in pair if clip in members}) == 1
+        for parts in splits.members_of_fold("stratified", fold, of_clip, clips, 0.1, seed, 3):
+            assert len({name for name, members in parts.items() for clip in pair if clip in members}) == 1
 
 
 def test_a_twin_of_a_tested_clip_is_not_trained_on(clips):
@@ -162,3 +166,44 @@ def test_clips_that_a_protocol_does_not_fit_are_said(clips):
         splits.assign_folds("speakers", clips[clips.actor <= 2], FOLDS, seed=0)
     with pytest.raises(ValueError, match="sentence needs at least two"):
         splits.assign_folds("sentence", clips[clips.statement == 1], FOLDS, seed=0)
+
+
+# -- the members of a fit --------------------------------------------------------------------------
+@pytest.mark.parametrize("cv", NUMBER)
+def test_members_leave_out_other_clips_of_the_same_training_part(clips, cv):
+    for fold in range(NUMBER[cv]):
+        members = members_of(cv, clips, fold)
+        trained_on = [set(parts["train"]) | set(parts["validation"]) for parts in members]
+        assert trained_on[0] == trained_on[1] == trained_on[2]
+        assert all((parts["test"] == members[0]["test"]).all() for parts in members)
+        left_out = np.concatenate([parts["validation"] for parts in members])
+        assert len(set(left_out)) == len(left_out) and sorted(left_out) == list(splits.validated(members))
+        column = "recording" if cv not in splits.UNSEEN_SPEAKERS else "actor"
+        groups = [set(clips[column][parts["validation"]]) for parts in members]
+        assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+
+
+def test_the_first_member_does_not_depend_on_how_many_there_are(clips):
+    for number in (1, 2, 5):
+        assert (members_of("stratified", clips, 0, members=number)[0]["validation"]
+                == parts_of("stratified", clips, 0)["validation"]).all()
+
+
+def test_where_there_is_too_little_for_all_members_draws_begin_again():
+    """Three speakers, one tested: two are left, and each of three members trains on one of them."""
+    clips = pd.DataFrame(dict(actor=np.repeat([1, 2, 3], 8), label=np.tile([0, 1], 12), recording=range(24)))
+    members = members_of("loso", clips, 0)
+    alone = [set(clips.actor[parts["validation"]]) for parts in members]
+    assert alone[0] | alone[1] == {2, 3} and len(alone[0]) == len(alone[1]) == len(alone[2]) == 1
+    assert all(set(clips.actor[parts["train"]]) == {2, 3} - out for parts, out in zip(members, alone))
+
+
+def test_a_left_out_clip_has_the_mean_of_those_that_left_it_out():
+    members = [dict(train=np.array([2, 3]), validation=np.array([0, 5]), test=np.array([4])),
+               dict(train=np.array([0, 2]), validation=np.array([3, 5]), test=np.array([4]))]
+    predicted = [np.array([[1.0, 0.0], [0.2, 0.8]]), np.array([[0.5, 0.5], [0.6, 0.4]])]
+    voted = splits.by_those_that_left_out(members, predicted)
+    assert list(splits.validated(members)) == [0, 3, 5]
+    assert np.allclose(voted, [[1, 0], [0.5, 0.5], [0.4, 0.6]])
+    assert list(splits.part_of_clips(members, 7)) == [
+        "validation 1", "", "train", "validation 2", "test", "validation", ""]

@@ -62,7 +62,7 @@ def choices(run):
     offered = {f"{best[0].name} (best on validation)": best}
     with contextlib.suppress(predict.PredictError):             # a committee of SVMs, which are not kept
         committee = predict.choose(run, of_committee=True)
-        offered[f"committee of {len(committee)} networks"] = committee
+        offered[f"committee of {len(committee)} fits"] = committee
     folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*")) if (folder / "model.keras").exists()]
     return offered | {folder.name: [folder] for folder in folders}
 

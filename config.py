@@ -65,7 +65,7 @@ TIME_MASK_SECONDS = 0.35      # SpecAugment: a stretch of up to this length is b
 BAND_MASK_SHARE = 0.17        # SpecAugment: up to this share of the bands or coefficients is blanked; 0: off
 KEEP = "last"                 # "last": the weights at the end of EPOCHS, so no epoch is picked for being lucky on a
                               # hundred validation clips; "best": those of the best validation accuracy, with
-EARLY_STOPPING_PATIENCE = 30  # epochs without a better one, then training stops
+EARLY_STOPPING_PATIENCE = 8   # epochs without a better one, then training stops
 SCHEDULE = "cosine"           # "cosine": the learning rate falls to zero over EPOCHS, along half a cosine;
                               # "plateau": ReduceLROnPlateau on the validation loss, with the three values below
 PLATEAU_PATIENCE = 5          # epochs without a lower validation loss, then the learning rate is multiplied by

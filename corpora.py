@@ -245,6 +245,8 @@ def across(train, test):
         for row in own.clips.drop(columns="label").to_dict("records"):
             if row["emotion"] in shared:
                 row.update(actor=f"{own.short_name}-{row['actor']}", split=part)
+                if "recording" in row:
+                    row["recording"] = f"{number}-{own.short_name}/{row['recording']}"
                 rows[f"{number}-{own.short_name}/{row.pop('file')}"] = row
             else:
                 not_shared.append(row["file"])

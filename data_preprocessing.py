@@ -73,8 +73,8 @@ def recordings(clips):
     first, before = clips.file, None
     while not first.equals(before):
         before = first
-        for column in {"sound", "recording"} & set(clips):
-            first = first.groupby(clips[column]).transform("min")
+        for column in [name for name in ("sound", "recording") if name in clips]:
+            first = first.groupby(clips[column].fillna(clips.file)).transform("min")       # of one of two corpora
     return first.str.rsplit(".", n=1).str[0]
 
 

@@ -1,4 +1,4 @@
-"""What to give away: after cross-validation, one network of each kind trained on all clips, and a model card.
+"""What to give away: after cross-validation, one fit of each kind on all clips, and a model card.
 
 `python train.py --final` is the command. Cross-validation has said how good the recipe is; nothing is left to test
 these networks on, so no accuracy of theirs is reported. Feature, number of epochs, temperature and threshold come from
@@ -114,7 +114,8 @@ hours. {terms}
 
 ## Numbers
 Of networks trained alike, each tested on clips that it had not seen. The networks here were trained on all clips, and
-tested on none. Protocol: {config["protocol"]}.
+tested on none. Each is the mean of {config["MEMBERS"]} that differ in their first weights. Protocol:
+{config["protocol"]}.
 
 {chr(10).join(lines)}
 

@@ -60,6 +60,8 @@ def fit(kind, x, lengths, labels, members, seed, settings):
     labels  : int (clips,); those of the test part are not looked at
     members : [{"train", "validation", "test"}: clip indices], as `splits.members_of_fold` gives them; the test part is
               the same for all. Without validation clips (KEEP "last") nothing is validated
+    The members share one normaliser, fitted on all clips that any of them trains on (without their labels).
+
     returns : dict(model, the bytes of a .keras file of all members; mean, std, parameters, seconds; history, a table
               with a row per member and epoch (History.table); and probabilities (clips, classes): validation of
               `splits.validated(members)`, each by those members that left the clip out; test by all)
@@ -136,6 +138,7 @@ def one_thread():
 
 
 TRACED = {}         # {what it was built and compiled for: (network, initial values)} of this process
+MOST_TRACED = 12    # of them are kept: enough for a study whose folds are alike
 
 
 def new_network(kind, input_shape, steps, seed, settings):
@@ -146,6 +149,8 @@ def new_network(kind, input_shape, steps, seed, settings):
     """
     built_for = (kind, input_shape, steps, settings.CLASSES, settings.WEIGHT_DECAY, settings.EMA)
     if built_for not in TRACED:
+        if len(TRACED) >= MOST_TRACED:
+            del TRACED[next(iter(TRACED))]      # the oldest
         keras.utils.clear_session()             # layer names are counted from the start again
         network = model.BUILDERS[kind](input_shape, len(settings.CLASSES))
         network.compile(

@@ -167,7 +167,7 @@ def load(folder):
 
 def is_demo(folder):
     """Whether the network in a fit's folder was trained on the synthesised demo corpus."""
-    facts = folder.resolve().parents[1] / "config.json"
+    facts = folder.resolve() / "../../config.json"
     return facts.exists() and json.loads(facts.read_text()).get("demo", False)
 
 
@@ -189,14 +189,17 @@ def common_labels(models):
 
 def unsure_below(folders):
     """The confidence below which an answer is called unsure: learnt on the validation clips of these fits, as averaged
-    here; 1 (always unsure) if they are never right often enough."""
+    here; 1 (always unsure) if they are never right often enough. A validation clip has been heard by one network of a
+    fit, other recordings are heard by all of them: those that are called sure are right a little more often."""
     rows = []
     for folder in folders:
         table = pd.read_csv(folder / "validation_predictions.csv")
         kept = json.loads((folder / "preprocessing.json").read_text())
         columns = [f"p_{name}" for name in kept["labels"]]
         table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
-        rows.append(table.assign(fold=folder.name.rsplit("-fold", 1)[-1])[["fold", "file", "true", *columns]])
+        if "fold" not in table:                                 # a final network's come from all folds
+            table["fold"] = int(folder.name.rsplit("-fold", 1)[-1])
+        rows.append(table[["fold", "file", "true", *columns]])
     mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
     p = mean[columns].to_numpy()
     return scores.confidence_needed(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)

@@ -14,7 +14,8 @@ networks, its members, and each of them leaves out another part of the fold's tr
 together they have heard all of these clips, and each clip of a validation part has a prediction by a network that has
 not. A validation part is cut out by the rule of the test part: whole speakers where the test speakers are unseen, else
 recordings stratified by emotion (with `sentence`, of the sentence that is trained on). `given` takes the validation
-clips of the table for every member; where it has none, they are cut out, by speakers if the tested ones are unseen.
+clips of the table, the same for every member; where it has none, they are cut out, by speakers if the tested ones are
+unseen.
 """
 import math
 
@@ -43,8 +44,10 @@ def protocol_name(cv, folds, seed, validation_share, members):
         "given": "the data's own split",
     }[cv]
     share = f"{validation_share:.0%} of training{' speakers' if cv in UNSEEN_SPEAKERS else ''}"
-    turns = f" by each of {members} networks in turn" * (members > 1)
-    return f"{test}, seed {seed}; test read once, all choices on inner validation ({share} left out{turns})"
+    left_out = f"{share} left out" + f" by each of {members} networks in turn" * (members > 1)
+    if cv == "given":
+        left_out = f"the data's own; without any, {validation_share:.0%} of training left out"
+    return f"{test}, seed {seed}; test read once, all choices on inner validation ({left_out})"
 
 
 def assign_folds(cv, clips, folds, seed):

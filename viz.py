@@ -598,7 +598,7 @@ def hear_sequence(run, fit, paths):
     within = explain.penultimate(model.network, inputs)                                     # (clips, units)
     points = TSNE(init="pca", random_state=0, perplexity=min(30, (len(within) - 1) / 3)).fit_transform(within)
     yield ("map", clip_map(points, table.true.to_numpy(), table.actor.to_numpy(), labels, f"How clips lie: {named}"),
-           "t-SNE of what the last layer decides on; test clips. Only who lies next to whom has a meaning.")
+           "t-SNE of what the networks' last layers decide on; test clips. Only who lies next to whom has a meaning.")
 
 
 def hear_functionals(run, fit, paths):
@@ -671,7 +671,8 @@ def draw(run, plan, data_dir):
            "95 % interval by bootstrap over actors, for F1 the standard deviation. p: corrected t-test against the "
            "model with the best validation accuracy.")
     yield ("reliability", reliability(predictions, run.fits), predictions,
-           "Dashed: as given; solid: at one temperature per fit, chosen on its validation clips. Bins of 10 points, "
+           "Dashed: as given; solid: at one temperature per fit, chosen on validation clips as single networks hear "
+           "them; the mean of several, shown here, is right more often than it says. Bins of 10 points, "
            "those with 20 clips or more.")
     pooled = "Test clips of all finished folds pooled."
     scale = f"{pooled} Colours start at chance ({100 * chance:.1f} %)."

@@ -57,8 +57,8 @@ def fit_ours(kind, feature):
     began = time.perf_counter()
     import fit
     imports = time.perf_counter() - began
-    outcome = fit.fit(kind, x, lengths, labels, [parts], 1, settings)
-    epochs = outcome["history"]["seconds"]
+    outcome = fit.fit(kind, x, lengths, labels, [parts] * config.MEMBERS, 1, settings)
+    epochs = list(outcome["history"].seconds)
     held, rows = memory(), np.arange(TRAIN * x.shape[1])
     every_x, every_length = x.reshape(-1, *x.shape[2:]), None if lengths is None else lengths.reshape(-1)
     pipeline = fit.batches(every_x, every_length, rows, rows % 8, outcome["mean"], outcome["std"],
@@ -98,7 +98,8 @@ def predict_clips(way, paths):
     from types import SimpleNamespace
 
     import model
-    network = model.BUILDERS["cnn1d"]((config.FRAMES, config.N_MFCC), len(config.CLASSES))
+    network = model.average([model.BUILDERS["cnn1d"]((config.FRAMES, config.N_MFCC), len(config.CLASSES))
+                             for _ in range(config.MEMBERS)])
     paths = [Path(path) for path in paths] * PREDICTED
     if way == "ours":
         import predict
@@ -267,7 +268,7 @@ def study_minutes(clip, fits, cores):
             preparation = once + more + statistics
             for way in ("ours", "usual"):
                 one = fits[kind, feature if (kind, feature) in fits else "mfcc"][way]
-                seconds = np.median([f["start"] + config.EPOCHS[kind] * f["epoch"] for f in one])
+                seconds = np.median([f["start"] + config.MEMBERS * config.EPOCHS[kind] * f["epoch"] for f in one])
                 if way == "ours":
                     training += FOLDS * seconds / cores
                 else:
@@ -348,16 +349,17 @@ def report(clip, predictions, fits, peak, cores, repeats):
         f"backward). Peak: a float32 product of {GEMM} x {GEMM} matrices by NumPy, one thread "
         f"{peak[1]:.0f} GFLOP/s, {cores} threads {peak[cores]:.0f} GFLOP/s.",
         table(["net, feature", "step, ms", "arithmetic, GFLOP", "GFLOP/s", "share of the peak",
-               "input pipeline alone, share of a step", "before the first epoch, s", "peak memory, GB"],
+               "input pipeline alone, share of a step", "besides epochs, s", "peak memory, GB"],
               [[f"{kind}, {feature}", f"{1e3 * steps[kind, feature]:.1f}",
                 f"{rate[kind, feature] * steps[kind, feature]:.2f}", f"{rate[kind, feature]:.1f}",
                 f"{rate[kind, feature] / peak[1]:.0%}",
                 f"{np.median([f['pipeline'] / f['epoch'] for f in found['ours']]):.1%}",
                 cell([f["start"] + f["imports"] for f in found["ours"]]),
                 f"{max(f['memory'] for f in found['ours']):.2f}"] for (kind, feature), found in fits.items()]),
-        "## The whole study\n\nExtrapolated from the rows above: 60 fits with the epochs of config.py (the same "
-        f"number for both ways), {cores} side by side (ours) or one after another (usual, each with its own loading, "
-        "copies and feature); Gaussian cepstra take the epochs of MFCCs, and the MLP of mel those of MFCC.",
+        "## The whole study\n\nExtrapolated from the rows above: 60 fits with the epochs and members of config.py; a "
+        f"usual fit is one network of as many epochs as our {config.MEMBERS} members have together. {cores} side by "
+        "side (ours) or one after another (usual, each with its own loading, copies and feature). Gaussian cepstra take "
+        "the epochs of MFCCs, and the MLP of mel those of MFCC.",
         table(["part", "ours, min", "usual, min", "usual / ours"],
               [[part, f"{ours:.2g}" if ours < 10 else f"{ours:.0f}", *(["", ""] if np.isnan(usual) else
                 [f"{usual:.0f}", f"{usual / ours:.1f}"])] for part, (ours, usual) in parts.items()]),

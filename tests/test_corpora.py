@@ -9,6 +9,7 @@ from sounds import clip_name, files_of, write
 
 import config
 import corpora
+import data_preprocessing
 
 
 def found(place):
@@ -218,6 +219,22 @@ def test_two_corpora_share_emotions_and_nothing_else(tmp_path):
         "1-emo-db/03a01Wa.wav": dict(split="train", actor="emo-db-03", emotion="angry", label=1),
         "2-savee/DC_a01.wav": dict(split="test", actor="savee-DC", emotion="angry", label=1),
         "2-savee/DC_h01.wav": dict(split="test", actor="savee-DC", emotion="happy", label=0)}
+
+
+def test_recordings_of_two_corpora_stay_apart_and_the_same_sound_together(tmp_path):
+    """Both manifests call a recording r1; and one clip is in both corpora, of which only one names recordings."""
+    for name, with_recording in (("one", True), ("two", True), ("three", False)):
+        write(tmp_path / name, "a.wav")
+        write(tmp_path / name, "b.wav")
+        recording, r1 = (",recording", ",r1") if with_recording else ("", "")
+        (tmp_path / f"{name}.csv").write_text(
+            f"path,emotion,speaker{recording}\n{name}/a.wav,happy,x{r1}\n{name}/b.wav,sad,y{r1}\n")
+    one, two, three = (corpora.find(tmp_path / f"{name}.csv") for name in ("one", "two", "three"))
+    clips = corpora.across(one, two).clips
+    assert list(clips.recording) == ["1-one/r1", "1-one/r1", "2-two/r1", "2-two/r1"]
+    clips = corpora.across(one, three).clips
+    clips["sound"] = ["p", "q", "q", "r"]
+    assert list(data_preprocessing.recordings(clips)) == ["1-one/one/a"] * 3 + ["2-three/three/b"]
 
 
 def test_one_shared_emotion_is_not_enough(tmp_path):

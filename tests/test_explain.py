@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import explain
+import model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,3 +58,11 @@ def test_penultimate_is_what_the_last_layer_sees(clips):
     kernel, bias = made.get_layer("hidden").get_weights()
     assert np.allclose(seen, given @ kernel + bias, atol=1e-5)
     assert np.allclose(fit.probabilities(made, given), explain.answers(made, given))
+
+
+def test_penultimate_of_an_averaged_network_is_that_of_its_members():
+    networks = [model.mlp((26,), 8) for _ in range(2)]
+    given = np.random.default_rng(1).standard_normal((4, 26)).astype(np.float32)
+    expected = np.concatenate([explain.penultimate(network, given) for network in networks], axis=1)
+    assert np.abs(expected[:, :128] - expected[:, 128:]).max() > 1e-3
+    assert np.allclose(explain.penultimate(model.average(networks), given), expected, atol=1e-6)

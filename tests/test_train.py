@@ -200,7 +200,7 @@ def test_unseen_speakers_are_unseen_by_training_and_its_choices(tmp_path):
     assert "leave one speaker out, test speaker unseen" in done.stdout
     folds = pd.read_csv(tmp_path / "results/demo-loso/folds.csv")
     assert folds.groupby("actor").part_0.nunique().eq(1).all()
-    assert set(folds.part_0) == {"validation 1", "validation 2", "validation 3", "test"}         # three voices are left
+    assert set(folds.part_0) == {"train", "validation 1", "validation 2", "test"}       # three voices, two networks
     assert (folds.fold.nunique(), folds[folds.part_0 == "test"].actor.nunique()) == (folds.actor.nunique(), 1)
     assert "protocol" in pd.read_csv(tmp_path / "results/demo-loso/summary.csv")
 

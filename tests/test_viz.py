@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from commands import ROOT
 
 import config
 import results
@@ -121,3 +122,14 @@ def test_a_run_that_cannot_be_read_is_named(tmp_path):
         results.read_run(tmp_path)
     with pytest.raises(results.RunError, match="no run 'nowhere'"):
         viz.find_run("nowhere", tmp_path)
+
+
+def test_curves_of_the_reference_have_a_line_per_network():
+    histories = pd.read_csv(ROOT / "reference/histories.csv.gz").query("model == 'cnn1d' and feature == 'mfcc'")
+    figure = viz.training_curves(histories, 1 / 8)
+    networks = histories.groupby(["fold", "member"]).ngroups
+    for ax in figure.axes:
+        thin = [line for line in ax.lines if line.get_linewidth() == 0.7]
+        assert len(thin) == 2 * networks                                    # training and validation
+        dots = next(line for line in ax.lines if line.get_marker() == "o")
+        assert len(dots.get_xdata()) == networks

@@ -170,6 +170,14 @@ def write_tables(run, tables, folds):
     return summary
 
 
+def with_members(histories, fits):
+    """Histories as they are now, also those of a run from before a fit had several networks."""
+    if histories.empty or "member" in histories:
+        return histories
+    best = histories.merge(fits[["feature", "model", "fold", "best_epoch"]], how="left").best_epoch.to_numpy()
+    return histories.assign(member=0, kept=(histories.epoch == best).astype(int))
+
+
 def read_run(folder):
     """A run, finished or not, or `reference/`: namespace of config and environment (dicts) and the tables clips, folds,
     fits, predictions, validation, histories, summary. Tables of fits are empty when none is finished.
@@ -190,5 +198,6 @@ def read_run(folder):
                       for name, file in TABLES.items()}
     except (OSError, ValueError, KeyError) as problem:
         raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
+    tables["histories"] = with_members(tables["histories"], tables["fits"])
     return SimpleNamespace(folder=folder, config=config, environment=environment, clips=clips, folds=folds,
                            summary=summarise(tables["fits"], tables["predictions"], config["FOLDS"]), **tables)

@@ -34,7 +34,6 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import collections
-import contextlib
 import functools
 import io
 import tempfile
@@ -60,10 +59,10 @@ def choices(run):
     """
     best = predict.choose(run, of_committee=False)
     offered = {f"{best[0].name} (best on validation)": best}
-    with contextlib.suppress(predict.PredictError):             # a committee of SVMs, which are not kept
-        committee = predict.choose(run, of_committee=True)
-        offered[f"committee of {len(committee)} fits"] = committee
-    folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*")) if (folder / "model.keras").exists()]
+    committee = predict.choose(run, of_committee=True)
+    offered[f"committee of {len(committee)} fits"] = committee
+    folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*"))
+               if any((folder / file).exists() for file in predict.MODEL_FILES)]
     return offered | {folder.name: [folder] for folder in folders}
 
 

@@ -53,7 +53,7 @@ MEMBERS = 3                   # networks that a fit trains and averages, each wi
 SEED = 42                     # of everything random; results differ by a point or two between seeds
 
 # -- training --------------------------------------------------------------------------------------
-MODELS = ("cnn1d", "bilstm", "hybrid", "mlp", "svm")     # mlp and svm see functionals, the others frames
+MODELS = ("cnn1d", "bilstm", "hybrid", "mlp", "svm", "dtw")     # mlp and svm see functionals, the others frames
 EPOCHS = {"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 40}  # at most; an epoch sees every clip and copy once
 BATCH_SIZE = {"cnn1d": 128, "bilstm": 128, "hybrid": 128, "mlp": 64}            # clips per step
 LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 4e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
@@ -71,7 +71,7 @@ SCHEDULE = "cosine"           # "cosine": the learning rate falls to zero over E
 PLATEAU_PATIENCE = 5          # epochs without a lower validation loss, then the learning rate is multiplied by
 PLATEAU_FACTOR = 0.5
 MINIMUM_LEARNING_RATE = 1e-5
-SVM_C = 10.0                  # cost of a training clip on the wrong side; lower is smoother
+SVM_C = 10.0                  # of svm and dtw: cost of a training clip on the wrong side; lower is smoother
 
 # -- derived: not for editing ----------------------------------------------------------------------
 LOADING_SETTINGS = dict(sr=SAMPLE_RATE, trim_db=TRIM_DB, peak_normalise=PEAK_NORMALISE)

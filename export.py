@@ -22,7 +22,9 @@ def export(folder, form):
     import keras
 
     import fit
-    network = fit.saved_network(folder / "model.keras")
+    if not (folder / results.NETWORK).exists():
+        raise ExportError(f"{folder}: no {results.NETWORK} there, and only networks can be exported")
+    network = fit.saved_network(folder / results.NETWORK)
     shape = (1, *network.input_shape[1:])
     with results.write_atomically(folder / FILES[form]) as draft:
         try:

@@ -1,11 +1,11 @@
 """What to give away: after cross-validation, one fit of each kind on all clips, and a model card.
 
 `python train.py --final` is the command. Cross-validation has said how good the recipe is; nothing is left to test
-these networks on, so no accuracy of theirs is reported. Feature, number of epochs, temperature and threshold come from
+these models on, so no accuracy of theirs is reported. Feature, number of epochs, temperature and threshold come from
 the folds' inner validation.
 
     results/<run>/final/  MODEL_CARD.md
-                          <feature>-<model>/  model.keras preprocessing.json validation_predictions.csv ...
+                          <feature>-<model>/  model.keras or machine.npz, preprocessing.json ...
 """
 import copy
 import dataclasses
@@ -43,41 +43,45 @@ def train(run, tasks, tables, do, inputs, jobs):
     folder = lambda task: run / FOLDER / f"{task.feature}-{task.model}"                     # noqa: E731
     waiting = [task for task in planned
                if (results.finished_fit(folder(task)) or {}).get("settings_hash") != task.settings_hash]
-    print(f"final networks, on all clips: {', '.join(folder(task).name for task in planned)}; "
+    print(f"final models, on all clips: {', '.join(folder(task).name for task in planned)}; "
           f"{len(planned) - len(waiting)} finished before", flush=True)
     parallel = joblib.Parallel(min(jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
     for task, metrics, files in parallel(joblib.delayed(do)(task, *inputs(task)) for task in waiting):
         results.write_fit(folder(task), with_calibration(files, task, tables))
-        print(f"{folder(task).name}: {metrics['epochs']} epochs, {metrics['fit_seconds']:.0f} s", flush=True)
+        epochs = f"{metrics['epochs']} epochs, " if "epochs" in metrics else ""
+        print(f"{folder(task).name}: {epochs}{metrics['fit_seconds']:.0f} s", flush=True)
     with results.write_atomically(run / FOLDER / "MODEL_CARD.md") as draft:
         draft.write_text(card(results.read_run(run), planned), encoding="utf-8")
 
 
 def plan(tasks, fits):
-    """A task for each kind of network, with the feature that inner validation prefers and the epochs it kept."""
+    """A task for each kind of model, with the feature that inner validation prefers and the epochs it kept."""
     planned = []
     done = {} if fits.empty else {
         kind: rows for kind, rows in fits.groupby(["feature", "model"]) if len(rows) == tasks[0].settings.FOLDS}
-    for model in (name for name in tasks[0].settings.EPOCHS if any(task.model == name for task in tasks)):
+    for model in dict.fromkeys(task.model for task in tasks):
         features = {task.feature for task in tasks if task.model == model and (task.feature, model) in done}
         if not features:
             continue
         feature = max(sorted(features), key=lambda name: done[name, model].validation_accuracy.mean())
         folds = [task for task in tasks if (task.feature, task.model) == (feature, model)]
         settings = copy.copy(folds[0].settings)
-        settings.KEEP, settings.EPOCHS = "last", {model: round(done[feature, model].best_epoch.median())}
+        settings.KEEP = "last"
+        if model in settings.EPOCHS:
+            settings.EPOCHS = {model: round(done[feature, model].best_epoch.median())}
         clips = np.arange(len(folds[0].clips))
         planned.append(dataclasses.replace(
             folds[0], fold=FOLDER, settings=settings, seed=seed_for(settings.SEED, "fit", feature, model, FOLDER),
             settings_hash=results.digest([[task.settings_hash for task in folds], settings.EPOCHS]),
-            members=[{"train": clips, "validation": clips[:0], "test": clips[:0]}] * settings.MEMBERS))
+            members=[{"train": clips, "validation": clips[:0], "test": clips[:0]}]
+            * (settings.MEMBERS if model in settings.EPOCHS else 1)))       # machines have nothing random
     if not planned:
-        raise FinalError("--final needs all folds of at least one network; run train.py without --folds first")
+        raise FinalError("--final needs all folds of at least one model; run train.py without --folds first")
     return planned
 
 
 def with_calibration(files, task, tables):
-    """The files of a final network with temperature and validation predictions of its folds."""
+    """The files of a final model with temperature and validation predictions of its folds."""
     own = {name: table[(table.feature == task.feature) & (table.model == task.model)] for name, table in tables.items()
            if name in ("fits", "validation")}
     kept = json.loads(files["preprocessing.json"])
@@ -92,11 +96,11 @@ def card(study, planned):
     config, summary = study.config, study.summary.set_index(["feature", "model"])
     rows = [(task, summary.loc[(task.feature, task.model)]) for task in planned]
     table = pd.DataFrame({
-        "network": [f"{task.feature}-{task.model}" for task, _ in rows],
+        "model": [f"{task.feature}-{task.model}" for task, _ in rows],
         "accuracy": [f"{100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} %" for _, row in rows],
         "95 % interval": [f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f} %" for _, row in rows],
         "UAR": [f"{100 * row.uar_mean:.1f} %" for _, row in rows],
-        "epochs": [task.settings.EPOCHS[task.model] for task, _ in rows],
+        "epochs": [task.settings.EPOCHS.get(task.model, "") for task, _ in rows],
         "parameters": [f"{row.parameters:,}" for _, row in rows]})
     cells = [table.columns, ["---"] * table.shape[1], *table.to_numpy()]
     lines = [f"| {' | '.join(map(str, row))} |" for row in cells]
@@ -105,7 +109,7 @@ def card(study, planned):
         if config["demo"] else ""
     return f"""# Model card: speech emotion, run {study.folder.name}
 {demo}
-Keras networks that give each of {len(config["CLASSES"])} emotions a probability: {", ".join(config["CLASSES"])}.
+Models that give each of {len(config["CLASSES"])} emotions a probability: {", ".join(config["CLASSES"])}.
 Made by `{config["command"]}`. Use: `python predict.py clip.wav --model {study.folder}/final/...`.
 
 ## Data
@@ -113,8 +117,8 @@ Made by `{config["command"]}`. Use: `python predict.py clip.wav --model {study.f
 hours. {terms}
 
 ## Numbers
-Of networks trained alike, each tested on clips that it had not seen. The networks here were trained on all clips, and
-tested on none. Each is the mean of {config["MEMBERS"]} that differ in their first weights. Protocol:
+Of models trained alike, each tested on clips that it had not seen. The models here were trained on all clips, and
+tested on none. A network is the mean of {config["MEMBERS"]} that differ in their first weights. Protocol:
 {config["protocol"]}.
 
 {chr(10).join(lines)}

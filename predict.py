@@ -20,12 +20,12 @@ JUST_A_FEW = 8              # files: fewer are not worth starting processes for
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description="Emotion of speech files, by a model of train.py.")
     parser.add_argument("files", nargs="*", metavar="FILE", help="audio files, or folders (WAV, FLAC, MP3, OGG)")
-    parser.add_argument("--model", metavar="DIR", help="folder of a finished fit (default: of the net with the best "
+    parser.add_argument("--model", metavar="DIR", help="folder of a finished fit (default: of the model with the best "
                         "inner validation in the run)")
     parser.add_argument("--run", metavar="NAME", default=config.RUN, help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
-    parser.add_argument("--committee", action="store_true", help="average the nets of the committees of all folds")
+    parser.add_argument("--committee", action="store_true", help="average the models of the committees of all folds")
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--hop", metavar="S", type=float, default=1.0,
@@ -67,12 +67,14 @@ import features
 import final
 import results
 import scores
+import svm
 
 SHORT_SECONDS = 0.5             # after trimming; less than a word
 CLIPPED_SHARE = 0.001           # of the samples at full scale, from which on clipping is audible
 FULL_SCALE = 0.999
 SILENT_BELOW_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
 DEMO_MODEL = "DEMO: these networks were trained on synthesised clips and know nothing of real voices."
+MODEL_FILES = (results.NETWORK, results.MACHINE)
 AT_ONCE = 256                   # windows in memory
 ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
@@ -83,16 +85,17 @@ class PredictError(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """A saved network and what it was trained with."""
+    """What a fit has learnt, and what it was trained with."""
     name: str               # of its folder
-    network: object         # inputs as in training -> probabilities (clips, classes)
+    answer: object          # normalised inputs as in training, and their real frames -> probabilities (clips, classes)
     kept: dict              # preprocessing.json: labels, feature, input, frames, mean, std, temperature, settings
 
 
 def main(args):
     try:
         paths = audio_files(args.files)
-        folders = [Path(args.model)] if args.model else choose(args.results_dir / args.run, args.committee)
+        folders = [Path(args.model)] if args.model else choose(
+            args.results_dir / args.run, args.committee, (results.NETWORK,) if args.export else MODEL_FILES)
         models = [load(folder) for folder in folders]
         if args.export:
             return export_models(folders, args.export)
@@ -127,42 +130,43 @@ def main(args):
 
 
 # -- models ----------------------------------------------------------------------------------------
-def choose(run, of_committee):
-    """Folders of the models to use: the one that inner validation says is best, of the final networks if there are any,
-    else of the fits of the folds; or the networks of every fold's committee."""
+def choose(run, of_committee=False, files=MODEL_FILES):
+    """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any,
+    else of the fits of the folds; or those of every fold's committee. files : what counts as a model"""
     study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
-    found = study.fits
-    nets = found[found.model.isin(list(config.EPOCHS))] if len(found) else found
-    nets = nets[[(run / "fits" / results.fit_name(*key)).exists() for key in
-                 nets[["feature", "model", "fold"]].itertuples(index=False)]] if len(nets) else nets
-    if nets.empty:
+    fits, saved = study.fits, lambda folder: any((folder / file).exists() for file in files)
+    if len(fits):
+        fits = fits[[saved(run / "fits" / results.fit_name(*key))
+                     for key in fits[["feature", "model", "fold"]].itertuples(index=False)]]
+    if fits.empty:
         raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
     if of_committee:
-        nets = pd.concat([committee.of_kinds(rows, committee.members(study.validation.query(
-            "fold == @fold and model != 'committee'"))) for fold, rows in nets.groupby("fold")])
-        if nets.empty:
-            raise PredictError(f"{run}: its committee are SVMs, which are not kept; leave --committee out")
+        fits = pd.concat([committee.of_kinds(rows, committee.members(study.validation.query(
+            "fold == @fold and model != 'committee'"))) for fold, rows in fits.groupby("fold")])
     else:
-        kinds = nets.groupby(["feature", "model"]).validation_accuracy
+        kinds = fits.groupby(["feature", "model"]).validation_accuracy
         given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
-        given_away = [folder for folder in given_away if folder.exists()]
+        given_away = [folder for folder in given_away if saved(folder)]
         if given_away:
             return given_away[:1]
-        nets = nets[kinds.transform("mean") == kinds.mean().max()]
-        nets = nets.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
+        fits = fits[kinds.transform("mean") == kinds.mean().max()]
+        fits = fits.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
     return [run / "fits" / results.fit_name(*key)
-            for key in nets[["feature", "model", "fold"]].itertuples(index=False)]
+            for key in fits[["feature", "model", "fold"]].itertuples(index=False)]
 
 
 def load(folder):
-    """The model in a folder, in Keras's safe mode. raises : PredictError"""
-    import fit  # here, since it brings TensorFlow
+    """The model in a folder, a network in Keras's safe mode. raises : PredictError"""
     try:
         kept = json.loads((folder / "preprocessing.json").read_text())
-        return Model(folder.name, fit.saved_network(folder / "model.keras"), kept)
+        if (folder / results.MACHINE).exists():
+            return Model(folder.name, svm.saved_machine(folder / results.MACHINE), kept)
+        import fit  # here, since it brings TensorFlow
+        network = fit.saved_network(folder / results.NETWORK)
+        return Model(folder.name, lambda x, _: fit.probabilities(network, x), kept)
     except (OSError, ValueError, KeyError) as problem:
-        raise PredictError(f"{folder}: no usable model (model.keras and preprocessing.json of a finished fit): "
-                           f"{str(problem).splitlines()[0]}") from problem
+        raise PredictError(f"{folder}: no usable model ({results.NETWORK} or {results.MACHINE}, and "
+                           f"preprocessing.json, of a finished fit): {str(problem).splitlines()[0]}") from problem
 
 
 def is_demo(folder):
@@ -197,7 +201,7 @@ def unsure_below(folders):
         kept = json.loads((folder / "preprocessing.json").read_text())
         columns = [f"p_{name}" for name in kept["labels"]]
         table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
-        if "fold" not in table:                                 # a final network's come from all folds
+        if "fold" not in table:                                 # a final model's come from all folds
             table["fold"] = int(folder.name.rsplit("-fold", 1)[-1])
         rows.append(table[["fold", "file", "true", *columns]])
     mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
@@ -344,11 +348,10 @@ def predicted(segments, models, labels, threshold):
 
 def probabilities(model, inputs):
     """[(x, length), ...] -> (clips, classes), normalised as in training and calibrated by the model's temperature."""
-    import fit
     x, lengths = (np.array(values) for values in zip(*inputs))
     mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
     x = data.normalise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
-    return scores.cooled(fit.probabilities(model.network, x), model.kept["temperature"])
+    return scores.cooled(model.answer(x, lengths), model.kept["temperature"])
 
 
 def as_text(table, labels, threshold):

@@ -1,7 +1,7 @@
 """Where a run is kept, how its files are written so that a stop at any moment harms nothing, and read back.
 
     results/<run>/  config.json environment.json clips.csv folds.csv
-                    fits/<feature>-<model>-fold<k>/  metrics.json history.csv predictions.csv model.keras ...
+                    fits/<feature>-<model>-fold<k>/  metrics.json predictions.csv model.keras or machine.npz ...
                     summary.csv predictions.csv.gz histories.csv.gz      all finished fits together
 """
 import ast
@@ -22,6 +22,7 @@ import scores
 
 TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
           "histories": "histories.csv.gz"}
+NETWORK, MACHINE = "model.keras", "machine.npz"     # what a fit has learnt: networks, or support vector machines
 FILES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
 
 
@@ -118,7 +119,7 @@ def collect(run, settings_hashes):
             continue
         tables["fits"].append(pd.DataFrame([metrics]))
         for name, file in FILES.items():
-            if not (folder / file).exists():                    # an SVM has no history
+            if not (folder / file).exists():                    # machines have no history
                 continue
             table = pd.read_csv(folder / file)
             for column, value in enumerate(metrics[key] for key in ("feature", "model", "fold")):

@@ -207,7 +207,7 @@ def checked(settings):
 
     raises : DataError
     """
-    for name, known in (("FEATURES", features.NAMES), ("MODELS", (*settings.EPOCHS, "svm")),
+    for name, known in (("FEATURES", features.NAMES), ("MODELS", (*settings.EPOCHS, *svm.KINDS)),
                         ("SCHEDULE", ("cosine", "plateau")), ("KEEP", ("last", "best")), ("CV", config.PROTOCOLS)):
         given = getattr(settings, name)
         unknown = [value for value in ([given] if isinstance(given, str) else given) if value not in known]
@@ -264,12 +264,12 @@ def split(clips, settings, asked):
 def plan(clips, folds, corpus, settings, protocol):
     """Every fit of the study, whatever part of it is asked for now; fold by fold."""
     nets, classical = (results.code_fingerprint(*(HERE / name for name in (*files, "splits.py", "seeds.py")))
-                       for files in (("fit.py", "model.py"), ("svm.py", "scores.py")))
+                       for files in (("fit.py", "model.py"), ("svm.py", "dtw.py", "scores.py")))
     tasks = []
     for fold, members in enumerate(folds):
         for feature in settings.FEATURES:
             for model in settings.MODELS:
-                code = classical if model == "svm" else nets
+                code = classical if model in svm.KINDS else nets
                 science = {name: value.get(model) if name in PER_MODEL else value
                            for name, value in vars(settings).items() if name not in NOT_SCIENCE}
                 tasks.append(Task(
@@ -350,7 +350,7 @@ def run_all(run, tasks, corpus, jobs, done):
 
 
 def inputs(task, corpus):
-    """What the network of a task is fed: x (clips, versions, ...) and lengths (clips, versions) or None."""
+    """What the model of a task is fed: x (clips, versions, ...) and lengths (clips, versions) or None."""
     if task.model in ("mlp", "svm"):
         return corpus.functionals[task.feature], None
     return corpus.sequences[task.feature], corpus.lengths
@@ -362,12 +362,14 @@ def do(task, x, lengths):
     engines.stay()
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
-    if task.model == "svm":
-        outcome = svm.fit(x, labels, task.members, settings)
+    if task.model in svm.KINDS:
+        outcome = svm.fit(task.model, task.feature, x, lengths, labels, task.members, settings)
+        file, versions = results.MACHINE, svm.VERSIONS
     else:
         with interrupts_waiting():
             import fit as fitting  # here, since it brings TensorFlow
         outcome = fitting.fit(task.model, x, lengths, labels, task.members, task.seed, settings)
+        file, versions = results.NETWORK, fitting.VERSIONS
 
     def predictions(part):
         clips = task.clips.iloc[clips_of[part]]
@@ -377,22 +379,22 @@ def do(task, x, lengths):
 
     clips_of = {"test": task.members[0]["test"], "validation": splits.validated(task.members)}
     test, validation = predictions("test"), predictions("validation")
-    scored = scores.of_fit(test, validation) if len(test) else {"temperature": None}        # none: a final network
+    scored = scores.of_fit(test, validation) if len(test) else {"temperature": None}        # none: a final model
     metrics = dict(
         feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol, **scored,
         fit_seconds=outcome["seconds"], parameters=outcome["parameters"], seed=task.seed,
         settings_hash=task.settings_hash)
-    files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False)}
-    if task.model != "svm":
+    preprocessing = dict(
+        labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
+        frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
+        temperature=metrics["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
+        versions=versions)
+    files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False),
+             "preprocessing.json": results.as_json(preprocessing), file: outcome["model"]}
+    if "history" in outcome:
         history = outcome["history"]
         metrics.update(best_epoch=round(history.epoch[history.kept == 1].median()), epochs=int(history.epoch.max()))
-        preprocessing = dict(
-            labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
-            frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
-            temperature=metrics["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
-            versions=fitting.VERSIONS)
-        files |= {"history.csv": history.to_csv(index=False),
-                  "preprocessing.json": results.as_json(preprocessing), "model.keras": outcome["model"]}
+        files["history.csv"] = history.to_csv(index=False)
     return task, metrics, {"metrics.json": results.as_json(metrics), **files}
 
 

@@ -67,7 +67,7 @@ COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN = COLOURS[:3]
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": COLOURS[7]}
 LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
-          "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM",
+          "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM", "dtw": "DTW + SVM",
           "all": "All", "committee": "Committee"}
 SMALL_PRINT = 7         # points
 CURVES_NOTE = ("Thin: networks; thick: their mean while at least two still train. Training values are measured on "
@@ -543,7 +543,7 @@ def listening(run, data_dir):
     """Yields (stem, figure, more small print) of the best sequence network and the best MLP of the run's first fold, on
     its test clips; nothing where models or sound are missing."""
     fits = run.fits[run.fits.fold == run.fits.fold.min()]
-    fits = fits[[(run.folder / "fits" / results.fit_name(*names) / "model.keras").exists()
+    fits = fits[[(run.folder / "fits" / results.fit_name(*names) / results.NETWORK).exists()
                  for names in fits[["feature", "model", "fold"]].itertuples(index=False)]]
     if fits.empty:
         return

@@ -1,4 +1,4 @@
-"""The support vector machine, and the controls that every learner of the study must pass."""
+"""The support vector machines, and the controls that every learner of the study must pass."""
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 
 import config
 import svm
+from data_preprocessing import normalise
 
 SETTINGS = SimpleNamespace(SVM_C=config.SVM_C, CLASSES=config.CLASSES)
 
@@ -20,9 +21,28 @@ def separable(clips=800, seed=0):
     return (100 + 7 * x).astype(np.float32), labels, parts
 
 
+def fitted(x, labels, members, lengths=None):
+    return svm.fit("svm" if lengths is None else "dtw", "mfcc", x, lengths, labels, members, SETTINGS)
+
+
+def spoken(clips=160, seed=0):
+    """Frames (clips, 2 versions, 40, 5) of four melodies at any pace, the emotion; lengths, labels, parts."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, clips)
+    lengths = rng.integers(20, 41, (clips, 2))
+    x = np.full((clips, 2, 40, 5), np.nan, np.float32)                          # padding is never looked at
+    for clip, label in enumerate(labels):
+        length = lengths[clip, 0]
+        time = np.linspace(0, 1, length) ** rng.uniform(0.7, 1.4)
+        melody = np.stack([np.sin((label + 1) * np.pi * time + phase) for phase in range(5)], axis=1)
+        x[clip, 0, :length] = 50 + 9 * melody + rng.normal(0, 2, (length, 5))
+    cuts = np.split(rng.permutation(clips), [clips // 2, 5 * clips // 8])
+    return x, lengths, labels, {part: np.sort(own) for part, own in zip(("train", "validation", "test"), cuts)}
+
+
 def test_it_learns_what_can_be_learnt_and_says_how_sure_it_is():
     x, labels, parts = separable()
-    outcome = svm.fit(x, labels, [parts], SETTINGS)
+    outcome = fitted(x, labels, [parts])
     for part in ("validation", "test"):
         p = outcome[part]
         assert p.shape == (len(parts[part]), 8) and np.allclose(p.sum(axis=1), 1)
@@ -35,7 +55,7 @@ def test_emotions_that_training_has_not_heard_get_what_is_left(classes):
     x, labels, parts = separable()
     for part in parts:
         parts[part] = parts[part][labels[parts[part]] < classes]
-    p = svm.fit(x, labels, [parts], SETTINGS)["test"]
+    p = fitted(x, labels, [parts])["test"]
     assert (p.argmax(axis=1) == labels[parts["test"]]).mean() > 0.95 and (p[:, classes:] < 0.2).all()
 
 
@@ -44,32 +64,64 @@ def test_shuffled_training_labels_give_chance():
     shuffled = labels.copy()
     for part in ("train", "validation"):
         shuffled[parts[part]] = np.random.default_rng(1).permutation(labels[parts[part]])
-    right = (svm.fit(x, shuffled, [parts], SETTINGS)["test"].argmax(axis=1) == labels[parts["test"]]).mean()
+    right = (fitted(x, shuffled, [parts])["test"].argmax(axis=1) == labels[parts["test"]]).mean()
     assert right == pytest.approx(1 / 8, abs=4 * np.sqrt(7 / 64 / len(parts["test"])))      # 4 standard errors
 
 
 def test_test_labels_and_copies_of_other_clips_change_nothing():
     x, labels, parts = separable()
-    expected = svm.fit(x, labels, [parts], SETTINGS)["test"]
+    expected = fitted(x, labels, [parts])["test"]
     other = labels.copy()
     other[parts["test"]] = 0
     x = x.copy()
     x[parts["test"], 1:] = np.nan
-    assert np.array_equal(svm.fit(x, other, [parts], SETTINGS)["test"], expected)
+    assert np.array_equal(fitted(x, other, [parts])["test"], expected)
 
 
 def test_a_class_that_training_lacks_is_never_predicted():
     x, labels, parts = separable()
     parts["train"] = parts["train"][labels[parts["train"]] != 3]
-    p = svm.fit(x, labels, [parts], SETTINGS)["test"]
+    p = fitted(x, labels, [parts])["test"]
     assert p.shape[1] == 8 and not (p.argmax(axis=1) == 3).any()
 
 
 def test_several_members_are_averaged():
     x, labels, parts = separable()
     second = dict(parts, train=np.union1d(parts["validation"], parts["train"][80:]), validation=parts["train"][:80])
-    alone = [svm.fit(x, labels, [member], SETTINGS) for member in (parts, second)]
-    both = svm.fit(x, labels, [parts, second], SETTINGS)
+    alone = [fitted(x, labels, [member]) for member in (parts, second)]
+    both = fitted(x, labels, [parts, second])
     assert np.allclose(both["test"], (alone[0]["test"] + alone[1]["test"]) / 2)
     where = np.argsort(np.concatenate([parts["validation"], second["validation"]]), kind="stable")
     assert np.allclose(both["validation"], np.concatenate([outcome["validation"] for outcome in alone])[where])
+
+
+def test_melodies_at_any_pace_are_told_apart():
+    x, lengths, labels, parts = spoken()
+    outcome = fitted(x, labels, [parts], lengths)
+    assert (outcome["test"].argmax(axis=1) == labels[parts["test"]]).mean() > 0.95
+    assert outcome["test"].shape == (len(parts["test"]), 8) and np.allclose(outcome["test"].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("kind", svm.KINDS)
+def test_a_saved_machine_gives_the_same_answers(kind, tmp_path):
+    x, lengths, labels, parts = spoken() if kind == "dtw" else (separable()[0], None, *separable()[1:])
+    second = dict(parts, train=np.union1d(parts["validation"], parts["train"][10:]), validation=parts["train"][:10])
+    outcome = fitted(x, labels, [parts, second], lengths)
+    (tmp_path / "machine.npz").write_bytes(outcome["model"])
+    machine, test = svm.saved_machine(tmp_path / "machine.npz"), parts["test"]
+    real = None if lengths is None else lengths[test, 0]
+    again = machine(normalise(x[test, 0], outcome["mean"], outcome["std"], real), real)
+    assert np.allclose(again, outcome["test"], atol=1e-5)                       # distances are float32
+    assert machine.parameters == outcome["parameters"]
+
+
+def test_clips_said_twice_have_no_distance_to_divide_by():
+    x, labels, parts = separable()
+    x[parts["train"]] = x[parts["train"][:1]]
+    assert np.isfinite(fitted(x, labels, [parts])["test"]).all()
+
+
+def test_without_validation_clips_it_answers_as_sharply_as_usual():
+    x, labels, parts = separable()
+    p = fitted(x, labels, [dict(parts, validation=parts["test"][:0])])["test"]
+    assert (p.argmax(axis=1) == labels[parts["test"]]).mean() > 0.95 and p.max(axis=1).mean() > 0.8

@@ -1,0 +1,76 @@
+"""How alike two clips are when each may be spoken at its own pace: dynamic time warping (DTW).
+
+    (frames, n) --weighted, with slopes, neighbours averaged--> (steps, 2 n) --best alignment with another--> distance
+
+Whoever speaks a sentence twice speaks it alike, faster here and slower there. The alignment takes that out and leaves
+what was said how: melody, timbre, level, and how they move. Nothing is learnt; svm.py learns from the distances.
+"""
+import functools
+
+import librosa
+import numba
+import numpy as np
+
+CEPSTRA = ("mfcc", "gauss")     # features whose columns are cepstral coefficients, so in order of fineness
+LIFTER = 15                     # coefficients over which their weight falls to 1/e: the fine ones tell less
+SLOPE_REACH = 5                 # frames to either side that a slope is measured over (116 ms)
+SLOPE_WEIGHT = 4                # frames (93 ms): a column and what its slope adds up to in this time weigh the same
+STRIDE = 2                      # frames that become one step (46 ms); the time taken falls with its square
+
+
+def steps(x, feature):
+    """What is compared of a clip: normalised frames, float (frames, n) -> float32 (ceil(frames / STRIDE), 2 n)."""
+    columns = np.arange(x.shape[1])
+    x = x * (np.exp(-columns / LIFTER) if feature in CEPSTRA else 1)
+    slope = librosa.feature.delta(x, width=2 * SLOPE_REACH + 1, order=1, axis=0, mode="nearest")     # per frame
+    x = np.concatenate([x, SLOPE_WEIGHT * slope], axis=1)                                           # (frames, 2 n)
+    x = np.pad(x, ((0, -len(x) % STRIDE), (0, 0)), mode="edge")
+    return x.reshape(-1, STRIDE, x.shape[1]).mean(axis=1).astype(np.float32)
+
+
+def distances(clips, others=None):
+    """Of each clip to each of the others, or to each of themselves: lists of (any, columns) -> float32 (clips, others).
+
+    Symmetric DTW distance per step: an alignment leads from both beginnings to both ends. Each of its moves goes on by
+    a step in one clip or in both, at the Euclidean distance of the steps it reaches, times 2 if in both; so whichever
+    way it goes, i + j steps are paid for, and the cheapest sum is divided by that. Sakoe & Chiba, "Dynamic programming
+    algorithm optimization for spoken word recognition", 1978. Twelve microseconds for two clips of two seconds.
+    """
+    joined = [(np.ascontiguousarray(np.concatenate(some), np.float32), np.cumsum([0, *map(len, some)]))
+              for some in (clips, clips if others is None else others)]
+    return all_pairs()(*joined[0], *joined[1], others is None)
+
+
+@functools.cache
+def all_pairs():
+    """The compiled loop, made when it is first needed (two seconds)."""
+    compiled = numba.njit(fastmath={"reassoc", "contract"})     # sums in any order, so that eight terms go at once
+
+    @compiled
+    def apart(a, b):
+        total = np.float32(0)
+        for column in range(len(a)):
+            total += (a[column] - b[column]) ** 2
+        return np.sqrt(total)
+
+    @compiled
+    def aligned(a, b):
+        cheapest = np.full(len(b) + 1, np.float32(np.inf))      # way to each step of b, now from the step of a before
+        cheapest[0] = 0
+        for i in range(len(a)):
+            diagonal, cheapest[0] = cheapest[0], np.float32(np.inf)
+            for j in range(len(b)):
+                here = apart(a[i], b[j])
+                way = min(diagonal + 2 * here, cheapest[j + 1] + here, cheapest[j] + here)
+                diagonal, cheapest[j + 1] = cheapest[j + 1], way
+        return cheapest[len(b)] / np.float32(len(a) + len(b))
+
+    @compiled
+    def pairs(x, x_starts, y, y_starts, same):
+        result = np.zeros((len(x_starts) - 1, len(y_starts) - 1), np.float32)
+        for i in range(len(result)):
+            for j in range(i if same else result.shape[1]):
+                result[i, j] = aligned(x[x_starts[i]:x_starts[i + 1]], y[y_starts[j]:y_starts[j + 1]])
+        return result + result.T if same else result
+
+    return pairs

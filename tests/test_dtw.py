@@ -1,0 +1,58 @@
+"""Warped distances, against librosa's and on clips whose distance is known on paper."""
+import librosa
+import numpy as np
+import pytest
+
+import dtw
+
+ROUNDING = 1e-4             # of a distance of about 1: sums of hundreds of float32 terms, in another order
+
+
+def clips(*lengths, columns=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(length, columns)) for length in lengths]
+
+
+def test_it_is_librosas_distance():
+    """librosa charges the first cell once, not twice, and does not divide by the number of steps."""
+    some, others = clips(30, 1, 17), clips(25, 40, seed=1)
+    found = dtw.distances(some, others)
+    for i, a in enumerate(some):
+        for j, b in enumerate(others):
+            cost = librosa.sequence.dtw(a.T, b.T, step_sizes_sigma=np.array([[1, 1], [1, 0], [0, 1]]),
+                                        weights_mul=np.array([2.0, 1.0, 1.0]), backtrack=False)
+            expected = (cost[-1, -1] + np.linalg.norm(a[0] - b[0])) / (len(a) + len(b))
+            assert found[i, j] == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_among_themselves_clips_are_as_far_apart_as_from_others():
+    some = clips(30, 22, 17, 5)
+    found = dtw.distances(some)
+    assert np.array_equal(found, found.T) and (np.diag(found) == 0).all()
+    assert np.allclose(found, dtw.distances(some, some), rtol=ROUNDING, atol=ROUNDING)
+
+
+def test_pace_does_not_count_and_a_constant_offset_counts_as_it_is():
+    a, = clips(20)
+    slower = np.repeat(a, 3, axis=0)
+    assert dtw.distances([a], [slower])[0, 0] == 0
+    still = np.zeros((9, 6)), np.full((14, 6), 2.0)
+    assert dtw.distances([still[0]], [still[1]])[0, 0] == pytest.approx(2 * np.sqrt(6))     # at every step
+
+
+def test_steps_are_weighted_columns_and_their_slopes():
+    """A ramp of 1 per frame in each column: means of two neighbours, and in the middle the slope."""
+    ramp = np.tile(np.arange(40.0)[:, None], (1, 8))
+    x = dtw.steps(ramp, "mel")
+    assert x.shape == (20, 16) and x.dtype == np.float32
+    assert np.allclose(x[:, :8], ramp.reshape(20, 2, 8).mean(axis=1))
+    assert np.allclose(x[5:-5, 8:], dtw.SLOPE_WEIGHT)
+    cepstra = dtw.steps(ramp, "mfcc")
+    assert np.allclose(cepstra[:, :8] / x[:, :8], np.exp(-np.arange(8) / dtw.LIFTER))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_a_clip_may_be_as_short_as_a_frame(frames):
+    x = dtw.steps(np.ones((frames, 4)), "mfcc")
+    assert x.shape == (-(-frames // 2), 8) and np.allclose(x[:, 4:], 0, atol=1e-12)
+    assert np.isfinite(dtw.distances([x, x[:1]])).all()

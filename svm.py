@@ -128,7 +128,7 @@ class Machine:
     @property
     def parameters(self):
         """Numbers kept: the clips themselves, and a weight of each for every emotion."""
-        return sum(clip.size for clip in self.known) + np.count_nonzero(self.weight) + self.offset.size
+        return int(sum(clip.size for clip in self.known) + np.count_nonzero(self.weight) + self.offset.size)
 
     def __call__(self, x, lengths):
         """Clips, normalised, as `fit` took them: -> probabilities (clips, classes), the mean of the members'."""

@@ -7,7 +7,6 @@ from commands import run
 
 import config
 import export
-import fit
 import predict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,7 +28,12 @@ def test_answers_are_those_of_keras(kind, form, demo, tmp_path):
     mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
     x = predict.data.normalise(x[None], mean, std, np.array([length]) if x.ndim == 2 else None)
     answers = getattr(export, form)(path)(x)
-    assert np.abs(answers - fit.probabilities(model.network, x)).max() < export.TOLERANCE
+    assert np.abs(answers - model.answer(x, length)).max() < export.TOLERANCE
+
+
+def test_only_networks_can_be_exported(demo):
+    with pytest.raises(export.ExportError, match="mfcc-dtw-fold0: no model.keras there"):
+        export.export(demo[0] / "results/demo/fits/mfcc-dtw-fold0", "litert")
 
 
 def test_the_command(demo, tmp_path):

@@ -22,7 +22,7 @@ def test_demo_says_that_it_is_one_and_learns(demo):
     _, done = demo
     assert done.stdout.count("not real numbers") == 2
     assert done.stderr.strip() == ""                                # no start-up noise, no warnings
-    for fact in ("120 clips", "chance 12.5%", "10 fits", "fold 0:", "parameters"):
+    for fact in ("120 clips", "chance 12.5%", "12 fits", "fold 0:", "parameters"):
         assert fact in done.stdout
     summary = pd.read_csv(demo[0] / "results/demo/summary.csv")
     assert set(summary.model) == {*config.MODELS, "committee"}

@@ -1,7 +1,7 @@
 """A page to try the models: upload or record speech, see its emotions over time. Needs `requirements-app.txt`.
 
     python app.py                   then open the address that it prints; the page is seen from this machine alone
-    python app.py --run demo        the networks of another run
+    python app.py --run demo        the models of another run
 
 Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is heard (at most ten
 minutes), and that folder goes when the program ends. The answers are those of predict.py, whose functions these are.
@@ -48,12 +48,12 @@ import viz
 
 LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
           "recording is deleted when it is heard.")
-CAUTION = ("The networks know acted speech and the voices they were trained on. On your own voice, another language or "
+CAUTION = ("The models know acted speech and the voices they were trained on. On your own voice, another language or "
            "speech that is not acted they are as sure, and less often right. An answer with a question mark is unsure.")
 
 
 def choices(run):
-    """What can be chosen, the best by inner validation first: {name: [folders of networks]}.
+    """What can be chosen, the best by inner validation first: {name: [folders of models]}.
 
     raises : predict.PredictError, results.RunError
     """
@@ -76,7 +76,7 @@ def networks(folders):
 def analyse(sound, folders):
     """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer).
 
-    sound   : the bytes of an audio file; folders : of the networks that answer together
+    sound   : the bytes of an audio file; folders : of the models that answer together
     raises  : data_preprocessing.DataError for sound that cannot be used
     """
     try:
@@ -96,7 +96,7 @@ def analyse(sound, folders):
         figure = viz.timeline(f"windows of {WINDOW:g} s", y, rate, windows, labels)
     text = f"**{answer.label}{' ?' if answer.unsure else ''}**, {answer.confidence:.0%} sure"
     if answer.unsure:
-        text += f"; below {threshold:.0%} the networks are wrong too often to be believed"
+        text += f"; below {threshold:.0%} the models are wrong too often to be believed"
     return {name: float(answer[f"p_{name}"]) for name in labels}, figure, f"{text}. {answer.note}"
 
 
@@ -136,7 +136,7 @@ def page(offered, note):
         with gradio.Row():
             with gradio.Column():
                 sound = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="speech")
-                choice = gradio.Dropdown(list(offered), value=next(iter(offered)), label="network")
+                choice = gradio.Dropdown(list(offered), value=next(iter(offered)), label="model")
                 button = gradio.Button("Which emotion?", variant="primary")
                 sentence = gradio.Markdown()
             emotions = gradio.Label(label="probabilities")
@@ -149,7 +149,7 @@ def main(args):
     run = args.results_dir / args.run
     try:
         offered = choices(run)
-        networks(tuple(next(iter(offered.values()))))           # the first answer need not wait for TensorFlow
+        networks(tuple(next(iter(offered.values()))))           # the first answer need not wait for it
         note = f"**{predict.DEMO_MODEL}**\n\n" if predict.is_demo(next(iter(offered.values()))[0]) else ""
         with tempfile.TemporaryDirectory() as scratch:
             os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}

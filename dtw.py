@@ -11,21 +11,24 @@ import librosa
 import numba
 import numpy as np
 
-CEPSTRA = ("mfcc", "gauss")     # features whose columns are cepstral coefficients, so in order of fineness
-LIFTER = 15                     # coefficients over which their weight falls to 1/e: the fine ones tell less
-SLOPE_REACH = 5                 # frames to either side that a slope is measured over (116 ms)
-SLOPE_WEIGHT = 4                # frames (93 ms): a column and what its slope adds up to in this time weigh the same
-STRIDE = 2                      # frames that become one step (46 ms); the time taken falls with its square
+LIFTER = {"mfcc": 15, "gauss": 15, "mel": np.inf}   # columns over which their weight falls to 1/e: fine ones tell less
+SLOPE_REACH = 5                 # frames to either side that a slope is measured over
+SLOPE_WEIGHT = 4                # frames: a column and what its slope adds up to in this time weigh the same
+STRIDE = 2                      # frames that become one step; the time taken falls with its square
 
 
-def steps(x, feature):
-    """What is compared of a clip: normalised frames, float (frames, n) -> float32 (ceil(frames / STRIDE), 2 n)."""
-    columns = np.arange(x.shape[1])
-    x = x * (np.exp(-columns / LIFTER) if feature in CEPSTRA else 1)
-    slope = librosa.feature.delta(x, width=2 * SLOPE_REACH + 1, order=1, axis=0, mode="nearest")     # per frame
-    x = np.concatenate([x, SLOPE_WEIGHT * slope], axis=1)                                           # (frames, 2 n)
-    x = np.pad(x, ((0, -len(x) % STRIDE), (0, 0)), mode="edge")
-    return x.reshape(-1, STRIDE, x.shape[1]).mean(axis=1).astype(np.float32)
+def settings(feature):
+    """How clips of a feature are compared, as `steps` takes it."""
+    return dict(lifter=LIFTER[feature], slope_reach=SLOPE_REACH, slope_weight=SLOPE_WEIGHT, stride=STRIDE)
+
+
+def steps(x, *, lifter, slope_reach, slope_weight, stride):
+    """What is compared of a clip: normalised frames, float (frames, n) -> float16 (ceil(frames / stride), 2 n)."""
+    x = x * np.exp(-np.arange(x.shape[1]) / lifter)
+    slope = librosa.feature.delta(x, width=2 * slope_reach + 1, order=1, axis=0, mode="nearest")     # per frame
+    x = np.concatenate([x, slope_weight * slope], axis=1)                                           # (frames, 2 n)
+    x = np.pad(x, ((0, -len(x) % stride), (0, 0)), mode="edge")
+    return x.reshape(-1, stride, x.shape[1]).mean(axis=1).astype(np.float16)
 
 
 def distances(clips, others=None):

@@ -19,11 +19,11 @@ class ExportError(ValueError):
 
 def export(folder, form):
     """Write folder/model.tflite or folder/model.onnx. -> its path, largest difference of a probability to Keras's"""
+    if not (folder / results.NETWORK).exists():
+        raise ExportError(f"{folder}: no {results.NETWORK} there, and only networks can be exported")
     import keras
 
     import fit
-    if not (folder / results.NETWORK).exists():
-        raise ExportError(f"{folder}: no {results.NETWORK} there, and only networks can be exported")
     network = fit.saved_network(folder / results.NETWORK)
     shape = (1, *network.input_shape[1:])
     with results.write_atomically(folder / FILES[form]) as draft:

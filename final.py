@@ -23,9 +23,9 @@ FOLDER = "final"
 # What the card says of the data: whose it is and under which terms, and what kind of speech.
 TERMS = {corpora.RAVDESS: (
     "RAVDESS: Livingstone & Russo 2018, PLoS ONE 13(5): e0196391; CC BY-NC-SA 4.0, and so are these\n"
-    "networks: attribution, no commercial use, share alike.",
+    "models: attribution, no commercial use, share alike.",
     "The speech is acted, North American English, two sentences, in a quiet room, by 24 adults.")}
-OTHER_TERMS = ("The terms of these recordings hold for the networks as well: write them down here.",
+OTHER_TERMS = ("The terms of these recordings hold for the models as well: write them down here.",
                "Write down here who speaks, in which language, acted or not, and where it was recorded.")
 
 
@@ -66,15 +66,14 @@ def plan(tasks, fits):
         feature = max(sorted(features), key=lambda name: done[name, model].validation_accuracy.mean())
         folds = [task for task in tasks if (task.feature, task.model) == (feature, model)]
         settings = copy.copy(folds[0].settings)
-        settings.KEEP = "last"
-        if model in settings.EPOCHS:
-            settings.EPOCHS = {model: round(done[feature, model].best_epoch.median())}
+        settings.KEEP, settings.EPOCHS = "last", {
+            model: round(done[feature, model].best_epoch.median())} if model in settings.EPOCHS else {}
         clips = np.arange(len(folds[0].clips))
         planned.append(dataclasses.replace(
             folds[0], fold=FOLDER, settings=settings, seed=seed_for(settings.SEED, "fit", feature, model, FOLDER),
             settings_hash=results.digest([[task.settings_hash for task in folds], settings.EPOCHS]),
             members=[{"train": clips, "validation": clips[:0], "test": clips[:0]}]
-            * (settings.MEMBERS if model in settings.EPOCHS else 1)))       # machines have nothing random
+            * (settings.MEMBERS if settings.EPOCHS else 1)))                # SVMs have nothing random
     if not planned:
         raise FinalError("--final needs all folds of at least one model; run train.py without --folds first")
     return planned
@@ -127,6 +126,7 @@ tested on none. A network is the mean of {config["MEMBERS"]} that differ in thei
 Research and teaching. {speech} Unless
 the protocol says that test speakers are unseen, the numbers hold for these voices alone. On new speakers, languages,
 microphones and unacted emotion expect far less. Loudness is a cue that a microphone can spoil. Probabilities were
-calibrated on validation clips of the same data. Not for decisions about people: an acted voice is not a feeling, and
+calibrated on validation clips of the same data. A machine.npz holds features of the clips that it was trained on, so
+whoever gets the one gets the other. Not for decisions about people: an acted voice is not a feeling, and
 inferring emotions at work or in schools is restricted by law in places (in the EU by the AI Act).
 """

@@ -33,7 +33,7 @@ def parse(arguments=None):
     parser.add_argument("--out", metavar="DIR", default=config.VISUALIZATIONS_DIR, type=Path,
                         help="folder for the pictures of --window (default: %(default)s)")
     parser.add_argument("--mic", metavar="S", type=float, help="record S seconds from the microphone")
-    parser.add_argument("--export", choices=("litert", "onnx"), help="write the model in this format, beside it")
+    parser.add_argument("--export", choices=("litert", "onnx"), help="write the network in this format, beside it")
     parser.add_argument("--jobs", metavar="N", type=int, default=-1, help="processes that read (default: one per core)")
     args = parser.parse_args(arguments)
     if bool(args.files) + bool(args.mic) + bool(args.export) != 1:
@@ -73,7 +73,7 @@ SHORT_SECONDS = 0.5             # after trimming; less than a word
 CLIPPED_SHARE = 0.001           # of the samples at full scale, from which on clipping is audible
 FULL_SCALE = 0.999
 SILENT_BELOW_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
-DEMO_MODEL = "DEMO: these networks were trained on synthesised clips and know nothing of real voices."
+DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
 MODEL_FILES = (results.NETWORK, results.MACHINE)
 AT_ONCE = 256                   # windows in memory
 ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
@@ -87,6 +87,7 @@ class PredictError(ValueError):
 class Model:
     """What a fit has learnt, and what it was trained with."""
     name: str               # of its folder
+    network: object         # None where it is support vector machines
     answer: object          # normalised inputs as in training, and their real frames -> probabilities (clips, classes)
     kept: dict              # preprocessing.json: labels, feature, input, frames, mean, std, temperature, settings
 
@@ -143,6 +144,9 @@ def choose(run, of_committee=False, files=MODEL_FILES):
     if of_committee:
         fits = pd.concat([committee.of_kinds(rows, committee.members(study.validation.query(
             "fold == @fold and model != 'committee'"))) for fold, rows in fits.groupby("fold")])
+        if fits.empty:
+            raise PredictError(f"{run}: none of its committee's models is there that could be used; "
+                               "leave --committee out")
     else:
         kinds = fits.groupby(["feature", "model"]).validation_accuracy
         given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
@@ -160,17 +164,17 @@ def load(folder):
     try:
         kept = json.loads((folder / "preprocessing.json").read_text())
         if (folder / results.MACHINE).exists():
-            return Model(folder.name, svm.saved_machine(folder / results.MACHINE), kept)
+            return Model(folder.name, None, svm.saved_machine(folder / results.MACHINE), kept)
         import fit  # here, since it brings TensorFlow
         network = fit.saved_network(folder / results.NETWORK)
-        return Model(folder.name, lambda x, _: fit.probabilities(network, x), kept)
+        return Model(folder.name, network, lambda x, _: fit.probabilities(network, x), kept)
     except (OSError, ValueError, KeyError) as problem:
         raise PredictError(f"{folder}: no usable model ({results.NETWORK} or {results.MACHINE}, and "
                            f"preprocessing.json, of a finished fit): {str(problem).splitlines()[0]}") from problem
 
 
 def is_demo(folder):
-    """Whether the network in a fit's folder was trained on the synthesised demo corpus."""
+    """Whether the model in a fit's folder was trained on the synthesised demo corpus."""
     facts = folder.resolve() / "../../config.json"
     return facts.exists() and json.loads(facts.read_text()).get("demo", False)
 
@@ -193,7 +197,7 @@ def common_labels(models):
 
 def unsure_below(folders):
     """The confidence below which an answer is called unsure: learnt on the validation clips of these fits, as averaged
-    here; 1 (always unsure) if they are never right often enough. A validation clip has been heard by one network of a
+    here; 1 (always unsure) if they are never right often enough. A validation clip has been heard by one model of a
     fit, other recordings are heard by all of them: those that are called sure are right a little more often."""
     rows = []
     for folder in folders:
@@ -244,7 +248,7 @@ def microphone(seconds):
 
 
 def listen(paths, models, args):
-    """What the networks are to hear, file by file: yields the dicts of `hear`, with a progress bar over many."""
+    """What the models are to hear, file by file: yields the dicts of `hear`, with a progress bar over many."""
     wanted = {input_key(model): model.kept for model in models}
     jobs = 1 if len(paths) < JUST_A_FEW else args.jobs
     heard = joblib.Parallel(jobs, return_as="generator")(
@@ -300,8 +304,8 @@ def spans(seconds, window, hop):
 
 
 def inputs_of(y, rate, wanted):
-    """A waveform (samples,) at `rate` Hz as the networks want it: {key: (x, real frames)}, x (frames, n) or (13 n,);
-    with its seconds after trimming and the seconds that the networks hear of it."""
+    """A waveform (samples,) at `rate` Hz as the models want it: {key: (x, real frames)}, x (frames, n) or (13 n,);
+    with its seconds after trimming and the seconds that the models hear of it."""
     inputs, extracted = {}, {}
     for key, kept in wanted.items():
         settings = results.digest([kept["loading"], kept["features"]])      # most often the same for all

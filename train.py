@@ -1,6 +1,6 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
-    python train.py --data-dir RAVDESS      75 fits; stop it and run it again, finished fits are kept
+    python train.py --data-dir RAVDESS      90 fits; stop it and run it again, finished fits are kept
     python train.py --data-dir my.csv       the same on clips of your own, see corpora.py
     python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 
@@ -53,7 +53,7 @@ def parse(arguments=None):
                         "(without it ray starts on this machine)")
     parser.add_argument("--quick", action="store_true", help="fold 0 only, 3 epochs: does my change run?")
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
-    parser.add_argument("--final", action="store_true", help="afterwards train one network of each kind on all "
+    parser.add_argument("--final", action="store_true", help="afterwards train one model of each kind on all "
                         "clips, to give away: <run>/final/")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
@@ -107,7 +107,7 @@ HERE = Path(__file__).parent
 NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN", "FEATURES", "MODELS", "PROTOCOLS"}
 PER_MODEL = {"EPOCHS", "BATCH_SIZE", "LEARNING_RATE"}       # a fit depends on its own model's value
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
-            "python-stretch", "pandas", "joblib")
+            "python-stretch", "pandas", "joblib", "numba")
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def split(clips, settings, asked):
 def plan(clips, folds, corpus, settings, protocol):
     """Every fit of the study, whatever part of it is asked for now; fold by fold."""
     nets, classical = (results.code_fingerprint(*(HERE / name for name in (*files, "splits.py", "seeds.py")))
-                       for files in (("fit.py", "model.py"), ("svm.py", "dtw.py", "scores.py")))
+                       for files in (("fit.py", "model.py"), ("svm.py", "dtw.py")))
     tasks = []
     for fold, members in enumerate(folds):
         for feature in settings.FEATURES:

@@ -160,7 +160,7 @@ def test_a_person_uploads_a_clip(opened, server, clip):
     tab.get_by_role("button", name="Which emotion?").click()
     tab.get_by_text(re.compile(r"\d+% sure")).wait_for(timeout=60_000)
     before = tab.get_by_text(re.compile(r"\d+% sure")).inner_text()
-    tab.get_by_label("network").click()
+    tab.get_by_label("model").click()
     tab.get_by_role("option").last.click()                              # another network on the same clip
     tab.get_by_role("button", name="Which emotion?").click()
     tab.wait_for_function("before => [...document.querySelectorAll('p')].some(p => /% sure/.test(p.innerText) && "

@@ -39,6 +39,8 @@ def distances(clips, others=None):
     way it goes, i + j steps are paid for, and the cheapest sum is divided by that. Sakoe & Chiba, "Dynamic programming
     algorithm optimization for spoken word recognition", 1978. Twelve microseconds for two clips of two seconds.
     """
+    if not clips:
+        return np.zeros((0, len(others or clips)), np.float32)
     joined = [(np.ascontiguousarray(np.concatenate(some), np.float32), np.cumsum([0, *map(len, some)]))
               for some in (clips, clips if others is None else others)]
     return all_pairs()(*joined[0], *joined[1], others is None)

@@ -58,3 +58,8 @@ def test_a_clip_may_be_as_short_as_a_frame(frames):
     x = dtw.steps(np.ones((frames, 4)), **dtw.settings("mfcc"))
     assert x.shape == (-(-frames // 2), 8) and np.allclose(x[:, 4:], 0, atol=1e-12)
     assert np.isfinite(dtw.distances([x, x[:1]])).all()
+
+
+def test_no_clips_have_no_distances():
+    some = clips(3, 4)
+    assert dtw.distances([], some).shape == (0, 2) and dtw.distances([]).shape == (0, 0)

@@ -102,10 +102,12 @@ def predict_clips(way, paths):
                              for _ in range(config.MEMBERS)])
     paths = [Path(path) for path in paths] * PREDICTED
     if way == "ours":
+        import fit
         import predict
         kept = dict(labels=list(config.CLASSES), feature="mfcc", input="sequences", frames=config.FRAMES, mean=[0.0],
                     std=[1.0], temperature=1.0, loading=config.LOADING_SETTINGS, features=config.FEATURE_SETTINGS)
-        models, how = [predict.Model("cnn1d", network, kept)], SimpleNamespace(window=None, hop=1, jobs=-1)
+        models = [predict.Model("cnn1d", network, lambda x, _: fit.probabilities(network, x), kept)]
+        how = SimpleNamespace(window=None, hop=1, jobs=-1)
         run = lambda chosen: [predict.predicted(heard, models, list(config.CLASSES), 0.5)            # noqa: E731
                               for heard in predict.in_batches(predict.listen(chosen, models, how))]
     else:
@@ -165,9 +167,11 @@ def some_clips(folder):
 
 def clip_rows(paths, repeats):
     """Seconds for one clip (or one copy of it), ours and usual: {row: (ours [..], usual [..])}; one thread."""
+    import librosa
     from threadpoolctl import threadpool_limits
 
     import data_preprocessing as data
+    import dtw
     import features
     import seeds
     import usual
@@ -175,6 +179,7 @@ def clip_rows(paths, repeats):
     waveforms = [data.load_waveform(path, **config.LOADING_SETTINGS) for path in paths]
     extracted = [features.extract(y, **config.FEATURE_SETTINGS) for y in waveforms]
     padded = [{name: data.fit_length(x, config.FRAMES) for name, x in clip.items()} for clip in extracted]
+    steps = [dtw.steps(clip["mfcc"], **dtw.settings("mfcc")).astype(np.float32) for clip in extracted]
     stft = dict(n_fft=config.N_FFT, hop_length=config.HOP_LENGTH)
 
     def augment_ours(k):
@@ -186,6 +191,10 @@ def clip_rows(paths, repeats):
     def functionals_ours(k):
         for x, length in padded[k].values():
             features.functionals(x[None], np.array([length]))
+
+    def warp_usual(k):
+        for clip in steps:
+            librosa.sequence.dtw(steps[k].T, clip.T, backtrack=False)
 
     work = {
         "load, resample, trim": (lambda k: data.load_waveform(paths[k], **config.LOADING_SETTINGS),
@@ -199,6 +208,7 @@ def clip_rows(paths, repeats):
                                    lambda k: usual.augment(waveforms[k], np.random.default_rng(k))),
         "functionals of the three": (functionals_ours,
                                      lambda k: [usual.functionals(x) for x in extracted[k].values()]),
+        f"DTW distances to {CLIPS} clips": (lambda k: dtw.distances([steps[k]], steps), warp_usual),
         "floor: one STFT": (lambda k: features.power_spectrogram(waveforms[k], **stft), None),
         "floor: one stretch and shift": (stretch, None),
     }
@@ -356,8 +366,8 @@ def report(clip, predictions, fits, peak, cores, repeats):
                 f"{np.median([f['pipeline'] / f['epoch'] for f in found['ours']]):.1%}",
                 cell([f["start"] + f["imports"] for f in found["ours"]]),
                 f"{max(f['memory'] for f in found['ours']):.2f}"] for (kind, feature), found in fits.items()]),
-        "## The whole study\n\nExtrapolated from the rows above: 60 fits with the epochs and members of config.py; a "
-        f"usual fit is one network of as many epochs as our {config.MEMBERS} members have together. {cores} side by "
+        "## The whole study\n\nExtrapolated from the rows above: the 60 fits of networks, with the epochs and "
+        f"members of config.py; a usual fit is one network of as many epochs as our {config.MEMBERS} members have together. {cores} side by "
         "side (ours) or one after another (usual, each with its own loading, copies and feature). Gaussian cepstra "
         "take the epochs of MFCCs, and the MLP of mel those of MFCC.",
         table(["part", "ours, min", "usual, min", "usual / ours"],

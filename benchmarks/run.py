@@ -367,9 +367,9 @@ def report(clip, predictions, fits, peak, cores, repeats):
                 cell([f["start"] + f["imports"] for f in found["ours"]]),
                 f"{max(f['memory'] for f in found['ours']):.2f}"] for (kind, feature), found in fits.items()]),
         "## The whole study\n\nExtrapolated from the rows above: the 60 fits of networks, with the epochs and "
-        f"members of config.py; a usual fit is one network of as many epochs as our {config.MEMBERS} members have together. {cores} side by "
-        "side (ours) or one after another (usual, each with its own loading, copies and feature). Gaussian cepstra "
-        "take the epochs of MFCCs, and the MLP of mel those of MFCC.",
+        f"members of config.py; a usual fit is one network of as many epochs as our {config.MEMBERS} members have "
+        f"together. {cores} side by side (ours) or one after another (usual, each with its own loading, copies and "
+        "feature). Gaussian cepstra take the epochs of MFCCs, and the MLP of mel those of MFCC.",
         table(["part", "ours, min", "usual, min", "usual / ours"],
               [[part, f"{ours:.2g}" if ours < 10 else f"{ours:.0f}", *(["", ""] if np.isnan(usual) else
                 [f"{usual:.0f}", f"{usual / ours:.1f}"])] for part, (ours, usual) in parts.items()]),

@@ -172,8 +172,10 @@ def write_tables(run, tables, folds):
 
 
 def with_members(histories, fits):
-    """Histories as they are now, also those of a run from before a fit had several networks."""
-    if histories.empty or "member" in histories:
+    """Histories as they are now, also those of a run without networks, or from before a fit had several."""
+    if histories.empty:
+        return pd.DataFrame(columns=["feature", "model", "fold", "member", "kept"])
+    if "member" in histories:
         return histories
     best = histories.merge(fits[["feature", "model", "fold", "best_epoch"]], how="left").best_epoch.to_numpy()
     return histories.assign(member=0, kept=(histories.epoch == best).astype(int))

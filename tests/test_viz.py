@@ -1,10 +1,11 @@
 """The figures' arithmetic, on predictions whose answer is known, and runs in every state of completion."""
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT
+from commands import ROOT, run
 
 import config
 import results
@@ -134,3 +135,16 @@ def test_curves_of_the_reference_have_a_line_per_network():
         assert len(thin) == 2 * networks                                    # training and validation
         dots = next(line for line in ax.lines if line.get_marker() == "o")
         assert len(dots.get_xdata()) == networks
+
+
+def test_a_run_of_machines_alone_has_no_curves_and_is_drawn(tmp_path):
+    folder = tmp_path / "results/machines"
+    shutil.copytree(ROOT / "reference", folder)
+    (folder / "histories.csv.gz").unlink()
+    for table in set(results.TABLES.values()) - {"histories.csv.gz"}:
+        rows = pd.read_csv(folder / table).query("model == 'svm' and feature == 'mfcc'")
+        results.write_csv(folder / table, rows)
+    done = run("viz.py", "--run", "machines", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    drawn = {path.name for path in (tmp_path / "visualizations").glob("*.png")}
+    assert "confusion_mfcc_svm.png" in drawn and not any(name.startswith("curves") for name in drawn)

@@ -61,13 +61,12 @@ def choices(run):
     offered = {f"{best[0].name} (best on validation)": best}
     committee = predict.choose(run, of_committee=True)
     offered[f"committee of {len(committee)} fits"] = committee
-    folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*"))
-               if any((folder / file).exists() for file in predict.MODEL_FILES)]
+    folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*")) if predict.saved(folder)]
     return offered | {folder.name: [folder] for folder in folders}
 
 
 @functools.lru_cache(maxsize=4)
-def networks(folders):
+def loaded(folders):
     """Models, class names and the confidence below which they are unsure, of a tuple of folders."""
     models = [predict.load(folder) for folder in folders]
     return models, predict.common_labels(models), predict.unsure_below(folders)
@@ -87,7 +86,7 @@ def analyse(sound, folders):
         raise data.DataError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are heard here, and any length by "
                              "predict.py --window")
     y, rate = data.read_audio(io.BytesIO(sound))
-    models, labels, threshold = networks(tuple(folders))
+    models, labels, threshold = loaded(tuple(folders))
     wanted = {predict.input_key(model): model.kept for model in models}
     whole, windows = (predict.predicted(predict.segments_of("recording", y, rate, wanted, window, HOP), models, labels,
                                         threshold) for window in (None, WINDOW))
@@ -149,7 +148,7 @@ def main(args):
     run = args.results_dir / args.run
     try:
         offered = choices(run)
-        networks(tuple(next(iter(offered.values()))))           # the first answer need not wait for it
+        loaded(tuple(next(iter(offered.values()))))             # so that the first answer need not wait for it
         note = f"**{predict.DEMO_MODEL}**\n\n" if predict.is_demo(next(iter(offered.values()))[0]) else ""
         with tempfile.TemporaryDirectory() as scratch:
             os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}

@@ -135,9 +135,9 @@ def choose(run, of_committee=False, files=MODEL_FILES):
     """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any,
     else of the fits of the folds; or those of every fold's committee. files : what counts as a model"""
     study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
-    fits, saved = study.fits, lambda folder: any((folder / file).exists() for file in files)
+    fits = study.fits
     if len(fits):
-        fits = fits[[saved(run / "fits" / results.fit_name(*key))
+        fits = fits[[saved(run / "fits" / results.fit_name(*key), files)
                      for key in fits[["feature", "model", "fold"]].itertuples(index=False)]]
     if fits.empty:
         raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
@@ -150,13 +150,18 @@ def choose(run, of_committee=False, files=MODEL_FILES):
     else:
         kinds = fits.groupby(["feature", "model"]).validation_accuracy
         given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
-        given_away = [folder for folder in given_away if saved(folder)]
+        given_away = [folder for folder in given_away if saved(folder, files)]
         if given_away:
             return given_away[:1]
         fits = fits[kinds.transform("mean") == kinds.mean().max()]
         fits = fits.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
     return [run / "fits" / results.fit_name(*key)
             for key in fits[["feature", "model", "fold"]].itertuples(index=False)]
+
+
+def saved(folder, files=MODEL_FILES):
+    """Whether there is a model in a folder."""
+    return any((folder / file).exists() for file in files)
 
 
 def load(folder):

@@ -1,9 +1,9 @@
 """Support vector machines, which know of clips only how far apart they are.
 
     svm   Euclidean distance of the standardised functionals: the classical line, which every net must beat
-    dtw   distance of the frames after dynamic time warping (dtw.py)
+    dtw   the same, and the distance of the frames after dynamic time warping (dtw.py)
 
-    (clips, clips) distances --Gaussian--> kernel --one machine an emotion, against the others--> probabilities
+    (views, clips, clips) distances --Gaussian--> kernel --one machine an emotion, against the others--> probabilities
 
 The machines are scikit-learn's (a Gaussian of DTW as kernel: Bahlmann et al., "Online handwriting recognition with
 support vector machines", 2002). They train on the clips as recorded, without copies, and keep them. Time grows with the
@@ -22,11 +22,14 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 import dtw
+import features
 from data_preprocessing import normalise, normaliser
 from splits import by_those_that_left_out
 
-KINDS = ("svm", "dtw")
-WIDTH = 0.7             # of the kernel: exp(-WIDTH) is the likeness of a typical clip and its nearest neighbour
+# What is compared of two clips, and the width of the kernel in each view: exp(-width) is the likeness of a clip and its
+# nearest neighbour, where they are as far apart as is typical. That of all views is the product.
+VIEWS = {"svm": {"functionals": 0.7}, "dtw": {"frames": 0.45, "functionals": 0.1}}
+KINDS = tuple(VIEWS)
 TEMPERATURE = 0.25      # of the softmax over the machines' margins, which are 1 and -1 for a clear case
 SMALLEST = 1e-6         # eigenvalues of a kernel below this count as none
 VERSIONS = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn", "librosa", "numba")}
@@ -51,106 +54,126 @@ def fit(kind, feature, x, lengths, labels, members, settings):
     mean, std = normaliser(x, lengths, heard)
     compared = dtw.settings(feature) if kind == "dtw" else None
 
-    def comparable_clips(clips):
+    def views_of(clips, scale):
         real = None if lengths is None else lengths[clips]
-        return comparable(normalise(np.asarray(x[clips]), mean, std, real), real, compared)
+        return views(normalise(np.asarray(x[clips]), mean, std, real), real, compared, scale)
 
-    known = comparable_clips(heard)
-    between = np.concatenate([distances(known), distances(comparable_clips(others), known)])    # (clips, heard)
-    row = np.empty(len(labels), int)
+    known, scale = views_of(heard, None)
+    between = np.concatenate([distances(known), distances(views_of(others, scale)[0], known)], axis=1)
+    row = np.empty(len(labels), int)                                        # of a clip in between (views, clips, heard)
     row[heard], row[others] = np.arange(len(heard)), len(heard) + np.arange(len(others))
 
-    machine = Machine(compared, known, *map(np.array, zip(*(
-        one_against_rest(between[:len(heard)], np.searchsorted(heard, parts["train"]), labels[parts["train"]],
-                         len(settings.CLASSES), settings.SVM_C) for parts in members))))
-    validation = [answer(between[row[parts["validation"]]], *one) for parts, one in zip(members, machine.members())]
+    machine = Machine(compared, scale, known, *map(np.array, zip(*(
+        one_against_rest(between[:, :len(heard)], list(VIEWS[kind].values()), np.searchsorted(heard, parts["train"]),
+                         labels[parts["train"]], len(settings.CLASSES), settings.SVM_C) for parts in members))))
+    validation = [answer(between[:, row[parts["validation"]]], *one)
+                  for parts, one in zip(members, machine.members())]
     return dict(model=machine.as_bytes(), mean=mean, std=std, parameters=machine.parameters,
                 validation=by_those_that_left_out(members, validation),
-                test=machine.answer(between[row[members[0]["test"]]]), seconds=time.perf_counter() - start)
+                test=machine.answer(between[:, row[members[0]["test"]]]), seconds=time.perf_counter() - start)
 
 
-def one_against_rest(between, train, labels, classes, cost):
+def views(x, lengths, compared, scale=None):
+    """What is compared of normalised clips, {view: ...} in the order of VIEWS, and the scale of their functionals.
+
+    x        : float (clips, 13 n), or (clips, frames, n) with lengths int (clips,)
+    compared : of frames, how (dtw.settings)
+    scale    : mean and std, each (13 n,), of the functionals of frames; None: as they are in these clips
+    """
+    if lengths is None:
+        return {"functionals": x}, None
+    functionals = features.functionals(x, lengths)                                      # (clips, 13 n)
+    scale = scale or normaliser(functionals)
+    return {"frames": [dtw.steps(clip[:length], **compared) for clip, length in zip(x, lengths)],
+            "functionals": normalise(functionals, *scale)}, scale
+
+
+def distances(clips, others=None):
+    """Of each clip to each of the others, or to each of themselves: `views` of them -> (views, clips, others)."""
+    others = others or clips
+    return np.stack([dtw.distances(clips[view], None if others is clips else others[view]) if view == "frames"
+                     else cdist(clips[view], others[view]).astype(np.float32) for view in clips])
+
+
+def one_against_rest(between, widths, train, labels, classes, cost):
     """A machine for each emotion, trained on some of the known clips: what `answer` takes.
 
-    between : (known, known); train : int, indices; labels : int, of these
-    returns : weight (known, classes), 0 where not trained on; offset (classes,); unit of distance
+    between : (views, known, known); widths : one a view; train : int, indices; labels : int, of these
+    returns : weight (known, classes), 0 where not trained on; offset (classes,); unit (views,) of distance
 
     The unit is set by the median distance of a clip to its nearest neighbour. A kernel of warped distances need not be
     positive; what is negative of it is left out, for training and answers alike.
     """
-    own = between[np.ix_(train, train)]
-    nearest = np.where(np.eye(len(own), dtype=bool), np.inf, own).min(axis=1)
-    unit = (np.median(nearest[nearest > 0]) if (nearest > 0).any() else 1.0) / np.sqrt(WIDTH)
+    own = between[:, train[:, None], train]                                             # (views, clips, clips)
+    unit = np.array([typical_nearest(view) / np.sqrt(width) for view, width in zip(own, widths)])
     values, vectors = np.linalg.eigh(likeness(own, unit))
     vectors = vectors[:, values > SMALLEST]
     kernel = (vectors * values[values > SMALLEST]) @ vectors.T
-    weight, offset = np.zeros((len(between), classes)), np.full(classes, -1.0)      # -1: as of an emotion not heard
+    weight, offset = np.zeros((between.shape[1], classes)), np.full(classes, -1.0)  # -1: as of an emotion not heard
     for label in np.unique(labels):
         if (labels == label).all():                                                 # nothing to tell it from
             offset[label] = 1.0
             continue
         machine = SVC(C=cost, kernel="precomputed").fit(kernel, labels == label)
-        dual = np.zeros(len(own))
+        dual = np.zeros(len(kernel))
         dual[machine.support_] = machine.dual_coef_[0]
         weight[train, label] = vectors @ (vectors.T @ dual)
         offset[label] = machine.intercept_[0]
     return weight, offset, unit
 
 
+def typical_nearest(between):
+    """Median distance of a clip to its nearest neighbour, of (clips, clips): doubles do not count. 1 if all are."""
+    nearest = np.where(np.eye(len(between), dtype=bool), np.inf, between).min(axis=1)
+    return np.median(nearest[nearest > 0]) if (nearest > 0).any() else 1.0
+
+
 def likeness(between, unit):
-    """The kernel: a Gaussian of the distance, 1 at 0 and 1/e at `unit`."""
-    return np.exp(-np.square(np.asarray(between, float) / unit))
+    """The kernel: a Gaussian of the distances (views, clips, others), 1 at 0 and 1/e at the `unit` of a view."""
+    return np.exp(-sum(np.square(view / size) for view, size in zip(np.asarray(between, float), unit)))
 
 
 def answer(between, weight, offset, unit):
-    """Distances to the known clips (clips, known) -> probabilities (clips, classes)."""
+    """Distances to the known clips (views, clips, known) -> probabilities (clips, classes)."""
     return softmax((likeness(between, unit) @ weight + offset) / TEMPERATURE, axis=1)
-
-
-def comparable(x, lengths, compared):
-    """What is compared of normalised clips: [(steps, columns), ...] of frames; functionals as they are."""
-    return x if lengths is None else [dtw.steps(clip[:length], **compared) for clip, length in zip(x, lengths)]
-
-
-def distances(clips, others=None):
-    """Of each clip to each of the others, or to each of themselves, as `comparable` gives them: (clips, others)."""
-    if isinstance(clips, list):
-        return dtw.distances(clips, others)
-    return cdist(clips, clips if others is None else others)
 
 
 @dataclass
 class Machine:
     """All that an answer needs: the training clips, as they are compared, and what each member makes of them."""
-    compared: object            # dict of dtw.settings, or None for functionals
-    known: object               # [(steps, columns), ...], or (known, 13 n)
+    compared: object            # dict of dtw.settings, or None where functionals are all there is
+    scale: object               # mean and std of the functionals of frames, each (13 n,), or None
+    known: dict                 # {"frames": [(steps, columns), ...], "functionals": (known, 13 n)}, or the latter
     weight: np.ndarray          # (members, known, classes), 0 for what a member left out
     offset: np.ndarray          # (members, classes)
-    unit: np.ndarray            # (members,), of distance
+    unit: np.ndarray            # (members, views), of distance
 
     @property
     def parameters(self):
         """Numbers kept: the clips themselves, and a weight of each for every emotion."""
-        return int(sum(clip.size for clip in self.known) + np.count_nonzero(self.weight) + self.offset.size)
+        return int(sum(clip.size for view in self.known.values() for clip in view) + np.count_nonzero(self.weight)
+                   + self.offset.size)
 
     def members(self):
         return list(zip(self.weight, self.offset, self.unit))
 
     def answer(self, between):
-        """Distances to the known clips (clips, known) -> probabilities (clips, classes), the mean of the members'."""
+        """Distances (views, clips, known) -> probabilities (clips, classes), the mean of the members'."""
         return np.mean([answer(between, *member) for member in self.members()], axis=0)
 
     def __call__(self, x, lengths):
         """Clips, normalised, as `fit` took them: -> probabilities (clips, classes)."""
-        return self.answer(distances(comparable(x, lengths if self.compared else None, self.compared), self.known))
+        own, _ = views(x, lengths if self.compared else None, self.compared, self.scale)
+        return self.answer(distances(own, self.known))
 
     def as_bytes(self):
         """The content of an .npz file: plain arrays, nothing that runs."""
         file = io.BytesIO()
-        kept = dict(weight=self.weight, offset=self.offset, unit=self.unit)
+        kept = dict(weight=self.weight, offset=self.offset, unit=self.unit, functionals=self.known["functionals"])
         if self.compared:
-            kept |= self.compared | dict(known=np.concatenate(self.known), steps=list(map(len, self.known)))
-        np.savez(file, **({"known": self.known} | kept))
+            frames = self.known["frames"]
+            kept |= self.compared | dict(scale=self.scale, frames=np.concatenate(frames), steps=list(map(len, frames)))
+        np.savez(file, **kept)
         return file.getvalue()
 
 
@@ -159,9 +182,12 @@ def saved_machine(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = dict(file)
-        weight, offset, unit, known = (kept.pop(name) for name in ("weight", "offset", "unit", "known"))
-        if kept:
-            known = np.split(known, np.cumsum(kept.pop("steps"))[:-1])
-        return Machine({name: value.item() for name, value in kept.items()} or None, known, weight, offset, unit)
+        weight, offset, unit, functionals = (kept.pop(name) for name in ("weight", "offset", "unit", "functionals"))
+        if not kept:
+            return Machine(None, None, {"functionals": functionals}, weight, offset, unit)
+        frames = np.split(kept.pop("frames"), np.cumsum(kept.pop("steps"))[:-1])
+        scale = tuple(kept.pop("scale"))
+        return Machine({name: value.item() for name, value in kept.items()}, scale,
+                       {"frames": frames, "functionals": functionals}, weight, offset, unit)
     except (EOFError, KeyError, TypeError, zipfile.BadZipFile) as problem:
         raise ValueError(f"{path} is damaged ({problem})") from problem

@@ -16,14 +16,14 @@ def clips(*lengths, columns=6, seed=0):
 
 
 def test_it_is_librosas_distance():
-    """librosa charges the first cell once, not twice, and does not divide by the number of steps."""
+    """librosa charges the first cell once, not as a step in both, and does not divide by the number of steps."""
     some, others = clips(30, 1, 17), clips(25, 40, seed=1)
     found = dtw.distances(some, others)
     for i, a in enumerate(some):
         for j, b in enumerate(others):
             cost = librosa.sequence.dtw(a.T, b.T, step_sizes_sigma=np.array([[1, 1], [1, 0], [0, 1]]),
-                                        weights_mul=np.array([2.0, 1.0, 1.0]), backtrack=False)
-            expected = (cost[-1, -1] + np.linalg.norm(a[0] - b[0])) / (len(a) + len(b))
+                                        weights_mul=np.array([dtw.DIAGONAL, 1.0, 1.0]), backtrack=False)
+            expected = (cost[-1, -1] + (dtw.DIAGONAL - 1) * np.linalg.norm(a[0] - b[0])) / (len(a) + len(b))
             assert found[i, j] == pytest.approx(expected, rel=ROUNDING)
 
 
@@ -34,12 +34,13 @@ def test_among_themselves_clips_are_as_far_apart_as_from_others():
     assert np.allclose(found, dtw.distances(some, some), rtol=ROUNDING, atol=ROUNDING)
 
 
-def test_pace_does_not_count_and_a_constant_offset_counts_as_it_is():
+def test_frames_said_longer_are_no_distance_and_a_constant_offset_counts_as_it_is():
     a, = clips(20)
     slower = np.repeat(a, 3, axis=0)
     assert dtw.distances([a], [slower])[0, 0] == 0
-    still = np.zeros((9, 6)), np.full((14, 6), 2.0)
-    assert dtw.distances([still[0]], [still[1]])[0, 0] == pytest.approx(2 * np.sqrt(6))     # at every step
+    still, elsewhere = np.zeros((9, 6)), np.full((14, 6), 2.0)
+    expected = 2 * np.sqrt(6) * (9 * dtw.DIAGONAL + 5) / (9 + 14)       # of each step, 9 of them in both, 5 in one
+    assert dtw.distances([still], [elsewhere])[0, 0] == pytest.approx(expected)
 
 
 def test_steps_are_weighted_columns_and_their_slopes():

@@ -164,8 +164,9 @@ def main(args):
             waiting = unfinished(run, chosen, args.overwrite)
             parts = chosen[0].members[0]
             print(f"protocol: {protocol}\n"
-                  f"fold {chosen[0].fold}, each of {settings.MEMBERS} networks: {len(parts['train'])} clips train (x "
-                  f"{settings.COPIES + 1} versions), {len(parts['validation'])} validate, {len(parts['test'])} test; "
+                  f"fold {chosen[0].fold}, each of {settings.MEMBERS} models of a fit: {len(parts['train'])} clips train "
+                  f"(networks: x {settings.COPIES + 1} versions), {len(parts['validation'])} validate, "
+                  f"{len(parts['test'])} test; "
                   f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
                   f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
                   f"{len(waiting)} to do, {min(jobs, max(len(waiting), 1))} side by side")

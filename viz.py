@@ -671,7 +671,7 @@ def draw(run, plan, data_dir):
            "95 % interval by bootstrap over actors, for F1 the standard deviation. p: corrected t-test against the "
            "model with the best validation accuracy.")
     yield ("reliability", reliability(predictions, run.fits), predictions,
-           "Dashed: as given; solid: at one temperature per fit, chosen on validation clips as single networks hear "
+           "Dashed: as given; solid: at one temperature per fit, chosen on validation clips as single models hear "
            "them; the mean of several, shown here, is right more often than it says. Bins of 10 points, "
            "those with 20 clips or more.")
     pooled = "Test clips of all finished folds pooled."

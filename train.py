@@ -164,8 +164,8 @@ def main(args):
             waiting = unfinished(run, chosen, args.overwrite)
             parts = chosen[0].members[0]
             print(f"protocol: {protocol}\n"
-                  f"fold {chosen[0].fold}, each of {settings.MEMBERS} models of a fit: {len(parts['train'])} clips train "
-                  f"(networks: x {settings.COPIES + 1} versions), {len(parts['validation'])} validate, "
+                  f"fold {chosen[0].fold}, each of {settings.MEMBERS} models of a fit: {len(parts['train'])} clips "
+                  f"train (networks: x {settings.COPIES + 1} versions), {len(parts['validation'])} validate, "
                   f"{len(parts['test'])} test; "
                   f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
                   f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "

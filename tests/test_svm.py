@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.preprocessing import StandardScaler
 
 import config
+import features
 import svm
 from data_preprocessing import normalise
 
@@ -108,6 +111,26 @@ def test_melodies_at_any_pace_are_told_apart():
     outcome = fitted(x, labels, [parts], lengths)
     assert (outcome["test"].argmax(axis=1) == labels[parts["test"]]).mean() > 0.95
     assert outcome["test"].shape == (len(parts["test"]), 8) and np.allclose(outcome["test"].sum(axis=1), 1)
+
+
+def test_clips_are_compared_by_their_frames_and_by_their_functionals():
+    """Each view on its own way: scikit-learn's scaler and its Euclidean distance, for one."""
+    x, lengths, _, _ = spoken(clips=6)
+    x, lengths = np.nan_to_num(x[:, 0]), lengths[:, 0]
+    clips, _ = svm.views(x, lengths, svm.dtw.settings("mfcc"))
+    found = svm.distances(clips)
+    assert list(clips) == list(svm.VIEWS["dtw"]) and found.shape == (2, 6, 6)
+    assert np.array_equal(found[0], svm.dtw.distances(
+        [svm.dtw.steps(clip[:length], **svm.dtw.settings("mfcc")) for clip, length in zip(x, lengths)]))
+    standardised = StandardScaler().fit_transform(features.functionals(x, lengths).astype(float))
+    assert np.allclose(found[1], euclidean_distances(standardised), atol=1e-3)          # of about 10, in float32
+
+
+def test_likeness_is_the_product_of_that_of_each_view():
+    between, unit = np.random.default_rng(0).uniform(0, 3, (2, 4, 5)), np.array([0.8, 2.0])
+    assert np.allclose(svm.likeness(between, unit),
+                       svm.likeness(between[:1], unit[:1]) * svm.likeness(between[1:], unit[1:]))
+    assert svm.likeness(np.array([[[0.0, 0.8]], [[0.0, 0.0]]]), unit) == pytest.approx(np.array([[1, np.exp(-1)]]))
 
 
 @pytest.mark.parametrize("kind", svm.KINDS)

@@ -190,4 +190,4 @@ def saved_machine(path):
         return Machine({name: value.item() for name, value in kept.items()}, scale,
                        {"frames": frames, "functionals": functionals}, weight, offset, unit)
     except (EOFError, KeyError, TypeError, zipfile.BadZipFile) as problem:
-        raise ValueError(f"{path} is damaged ({problem})") from problem
+        raise ValueError(f"{path} is damaged, or of an earlier version: train it again ({problem})") from problem

@@ -35,6 +35,8 @@ N_MFCC = 40                   # coefficients kept: 13 hold the spectral envelope
 N_GAUSS = 64                  # Gaussian filters, mel-spaced centres; more are narrower
 N_GAUSS_COEFFICIENTS = 40     # cepstral coefficients kept of them
 F_MIN, F_MAX = 0.0, SAMPLE_RATE / 2   # Hz; edges of the mel and Gaussian filterbanks
+LIFTER = 15.0                 # what a cepstral coefficient counts falls to 1/e over so many of them: fine detail
+                              # tells less. 8 keeps little but the envelope; None: all count the same
 TOP_DB = 80.0                 # dB; what lies further below a clip's loudest spot is raised to this floor
 
 # -- augmentation: copies of training clips --------------------------------------------------------

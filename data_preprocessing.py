@@ -297,12 +297,13 @@ def fit_length(x, frames):
 
 
 # -- normalisation ---------------------------------------------------------------------------------
-def normaliser(x, lengths=None, rows=None):
-    """Mean and standard deviation of each column over the real frames of the *training part*.
+def normaliser(x, lengths=None, rows=None, weights=None):
+    """Mean of each column over the real frames of the *training part*, and its standard deviation over its weight.
 
     x       : (clips, frames, n) with lengths (clips,), or (clips, n) without; may be memory-mapped, as it is read in
               pieces
     rows    : int, the clips of the training part; None: all of them
+    weights : (n,), or for functionals that of each column that they are of, again and again; None: all 1
     returns : mean (n,), std (n,), float32
     """
     rows = np.arange(len(x)) if rows is None else rows
@@ -315,7 +316,8 @@ def normaliser(x, lengths=None, rows=None):
         count, total, squares = count + len(values), total + values.sum(axis=0), squares + (values**2).sum(axis=0)
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return mean.astype(np.float32), np.where(std > 1e-6, std, 1).astype(np.float32)
+    std = np.where(std > 1e-6, std, 1) / (1 if weights is None else np.resize(weights, std.shape))
+    return mean.astype(np.float32), std.astype(np.float32)
 
 
 def normalise(x, mean, std, lengths=None):

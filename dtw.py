@@ -1,6 +1,6 @@
 """How alike two clips are when each may be spoken at its own pace: dynamic time warping (DTW).
 
-    (frames, n) --weighted, with slopes, neighbours averaged--> (steps, 2 n) --best alignment with another--> distance
+    (frames, n) --with slopes, neighbours averaged--> (steps, 2 n) --best alignment with another--> distance
 
 Whoever speaks a sentence twice speaks it alike, faster here and slower there. The alignment takes that out and leaves
 what was said how: melody, timbre, level, and how they move. Nothing is learnt; svm.py learns from the distances.
@@ -11,21 +11,16 @@ import librosa
 import numba
 import numpy as np
 
-LIFTER = {"mfcc": 15, "gauss": 15, "mel": np.inf}   # columns over which their weight falls to 1/e: fine ones tell less
-SLOPE_REACH = 5                 # frames to either side that a slope is measured over
-SLOPE_WEIGHT = 4                # frames: a column and what its slope adds up to in this time weigh the same
+SETTINGS = dict(
+    slope_reach=5,              # frames to either side that a slope is measured over
+    slope_weight=4,             # frames: a column and what its slope adds up to in this time weigh the same
+    stride=2,                   # frames that become one step; the time taken falls with its square
+)
 DIAGONAL = 1.5                  # price of a step in both clips, in steps in one; under 2, it is cheaper to keep pace
-STRIDE = 2                      # frames that become one step; the time taken falls with its square
 
 
-def settings(feature):
-    """How clips of a feature are compared, as `steps` takes it."""
-    return dict(lifter=LIFTER[feature], slope_reach=SLOPE_REACH, slope_weight=SLOPE_WEIGHT, stride=STRIDE)
-
-
-def steps(x, *, lifter, slope_reach, slope_weight, stride):
+def steps(x, *, slope_reach, slope_weight, stride):
     """What is compared of a clip: normalised frames, float (frames, n) -> float16 (ceil(frames / stride), 2 n)."""
-    x = x * np.exp(-np.arange(x.shape[1]) / lifter)
     slope = librosa.feature.delta(x, width=2 * slope_reach + 1, order=1, axis=0, mode="nearest")     # per frame
     x = np.concatenate([x, slope_weight * slope], axis=1)                                           # (frames, 2 n)
     x = np.pad(x, ((0, -len(x) % stride), (0, 0)), mode="edge")

@@ -14,6 +14,7 @@ import numpy as np
 import scipy.fft
 
 NAMES = ("mfcc", "mel", "gauss")
+CEPSTRA = ("mfcc", "gauss")
 FUNCTIONALS = ("mean", "std", "max", "min", "median", "skewness", "kurtosis",
                "p10", "p25", "p75", "p90", "range", "iqr")
 PERCENTILES = (10, 25, 50, 75, 90)
@@ -76,6 +77,18 @@ def decibel(power, top_db):
     """10 log10 of a power, with a floor `top_db` below the clip's largest value (None: no such floor)."""
     level = 10 * np.log10(np.maximum(power, SMALLEST_POWER))
     return level if top_db is None else np.maximum(level, level.max() - top_db)
+
+
+def weights(feature, n, lifter):
+    """What each column of a feature counts, once it varies as much as any other: float (n,), root mean square 1.
+
+    Coefficient k of a cepstrum counts exp(-k / lifter), in the manner of liftering (Juang et al., "On the use of
+    bandpass liftering in speech recognition", 1987); mel bands, or None for a lifter, count alike.
+    """
+    if feature not in CEPSTRA or lifter is None:
+        return np.ones(n)
+    falling = np.exp(-np.arange(n) / lifter)
+    return falling / np.sqrt(np.mean(falling**2))
 
 
 @functools.lru_cache(maxsize=8)

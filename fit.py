@@ -51,7 +51,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # of mallopt(3)
 VERSIONS = dict(keras=keras.__version__, tensorflow=tf.__version__)
 
 
-def fit(kind, x, lengths, labels, members, seed, settings):
+def fit(kind, x, lengths, labels, members, seed, settings, weights=None):
     """Train one network of `kind` ("cnn1d", ...) for each member and predict validation and test clips by their mean.
 
     x       : float (clips, versions, frames, n) or, for functionals, (clips, versions, 13 n); version 0 is
@@ -60,6 +60,7 @@ def fit(kind, x, lengths, labels, members, seed, settings):
     labels  : int (clips,); those of the test part are not looked at
     members : [{"train", "validation", "test"}: clip indices], as `splits.members_of_fold` gives them; the test part is
               the same for all. Without validation clips (KEEP "last") nothing is validated
+    weights : (n,), what each column counts (features.weights); None: all the same
     The members share one normaliser, fitted on all clips that any of them trains on (without their labels).
 
     returns : dict(model, the bytes of a .keras file of all members; mean, std, parameters, seconds; history, a table
@@ -72,7 +73,7 @@ def fit(kind, x, lengths, labels, members, seed, settings):
     every_x = x.reshape(-1, *x.shape[2:])                                       # (clips x versions, frames, n), a view
     every_length = None if lengths is None else lengths.reshape(-1)
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))    # by any member
-    mean, std = normaliser(every_x, every_length, rows_of(heard, versions))
+    mean, std = normaliser(every_x, every_length, rows_of(heard, versions), weights)
 
     trained, histories, validation = [], [], []
     for number, parts in enumerate(members):

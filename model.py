@@ -16,8 +16,8 @@ CHANNELS = 64                           # of the convolutions; more are slower i
 CNN1D_DILATIONS = ((1, 2), (2, 4), (4, 8))      # the last block hears the whole clip
 HYBRID_DILATIONS = ((1, 2), (2, 4))
 HYBRID_UNITS = 48                       # of each direction
-BILSTM_UNITS = (64, 48)                 # of each direction, layer by layer
-BILSTM_STRIDE = 5                       # frames (116 ms) that become one step of the recurrence
+BILSTM_UNITS = (48, 48, 48)             # of each direction, layer by layer; half the steps from layer to layer
+BILSTM_STRIDE = 3                       # frames (70 ms) that become one step of the first layer
 MLP_UNITS = (256, 128)
 BLOCK_DROPOUT, MLP_DROPOUT = 0.1, 0.4
 RECURRENT_DROPOUT = {"bilstm": 0.3, "hybrid": 0.4}              # before a recurrence
@@ -34,13 +34,18 @@ def cnn1d(input_shape, classes):
 
 
 def bilstm(input_shape, classes):
-    """Two bidirectional LSTM layers over stacked frames, both read out."""
+    """Bidirectional LSTM layers, each with half the steps of the one before, every one read out.
+
+    Such a pyramid: Chan et al., "Listen, attend and spell", 2016.
+    """
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
-    x, real = stem(frames, 96, kernel=BILSTM_STRIDE, stride=BILSTM_STRIDE)  # (batch, frames/5, 96)
+    x, real = stem(frames, 96, kernel=5, stride=BILSTM_STRIDE)              # (batch, frames/3, 96)
     readouts = []
     for layer, units in enumerate(BILSTM_UNITS, start=1):
+        if layer > 1:
+            x, real = halve(x), halve(real)
         x = layers.Dropout(RECURRENT_DROPOUT["bilstm"])(x)
-        x = recurrent(x, real, units, f"bilstm{layer}")                     # (batch, frames/5, 2 units)
+        x = recurrent(x, real, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
         readouts.append(mean(x, real))
     return Model(frames, classifier(readouts, classes, HEAD_DROPOUT["bilstm"]), name="bilstm")
 

@@ -36,14 +36,15 @@ VERSIONS = {name: importlib.metadata.version(name) for name in ("numpy", "scipy"
 
 
 @threadpool_limits.wrap(limits=1)       # matrix products in one order, whichever process this is
-def fit(kind, feature, x, lengths, labels, members, settings):
+def fit(kind, x, lengths, labels, members, settings, weights=None):
     """Fit machines for each member, predict the validation clips by those that left them out, the test clips by all.
 
-    x       : float (clips, versions, frames, n) of `feature` with lengths int (clips, versions) for "dtw";
+    x       : float (clips, versions, frames, n) with lengths int (clips, versions) for "dtw";
               (clips, versions, 13 n) and None for "svm"; version 0 is the clip, the others are not looked at
     labels  : int (clips,); those of the validation and test parts are not looked at
     members : [{"train", "validation", "test"}: clip indices], as in `fit.fit`; like there they share one scale, that of
               all clips that any of them trains on
+    weights : (n,), what each column counts (features.weights); None: all the same
     returns : dict(mean, std, parameters, seconds; model, the bytes of a `Machine`; and probabilities (clips, classes):
               validation of `splits.validated(members)`, each by those members that left the clip out; test by all)
     """
@@ -51,8 +52,8 @@ def fit(kind, feature, x, lengths, labels, members, settings):
     x, lengths = x[:, 0], None if lengths is None else lengths[:, 0]
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))            # by any member
     others = np.setdiff1d(np.concatenate([parts[name] for parts in members for name in ("validation", "test")]), heard)
-    mean, std = normaliser(x, lengths, heard)
-    compared = dtw.settings(feature) if kind == "dtw" else None
+    mean, std = normaliser(x, lengths, heard, weights)
+    compared = dtw.SETTINGS if kind == "dtw" else None
 
     def views_of(clips, scale):
         real = None if lengths is None else lengths[clips]
@@ -77,7 +78,7 @@ def views(x, lengths, compared, scale=None):
     """What is compared of normalised clips, {view: ...} in the order of VIEWS, and the scale of their functionals.
 
     x        : float (clips, 13 n), or (clips, frames, n) with lengths int (clips,)
-    compared : of frames, how (dtw.settings)
+    compared : of frames, how (dtw.SETTINGS)
     scale    : mean and std, each (13 n,), of the functionals of frames; None: as they are in these clips
     """
     if lengths is None:
@@ -141,7 +142,7 @@ def answer(between, weight, offset, unit):
 @dataclass
 class Machine:
     """All that an answer needs: the training clips, as they are compared, and what each member makes of them."""
-    compared: object            # dict of dtw.settings, or None where functionals are all there is
+    compared: object            # dtw.SETTINGS, or None where functionals are all there is
     scale: object               # mean and std of the functionals of frames, each (13 n,), or None
     known: dict                 # {"frames": [(steps, columns), ...], "functionals": (known, 13 n)}, or the latter
     weight: np.ndarray          # (members, known, classes), 0 for what a member left out
@@ -187,7 +188,10 @@ def saved_machine(path):
             return Machine(None, None, {"functionals": functionals}, weight, offset, unit)
         frames = np.split(kept.pop("frames"), np.cumsum(kept.pop("steps"))[:-1])
         scale = tuple(kept.pop("scale"))
-        return Machine({name: value.item() for name, value in kept.items()}, scale,
-                       {"frames": frames, "functionals": functionals}, weight, offset, unit)
+        compared = {name: kept.pop(name).item() for name in dtw.SETTINGS}
+        if kept:
+            raise KeyError(*kept)
+        return Machine(compared, scale, {"frames": frames, "functionals": functionals},
+                       weight, offset, unit)
     except (EOFError, KeyError, TypeError, zipfile.BadZipFile) as problem:
         raise ValueError(f"{path} is damaged, or of an earlier version: train it again ({problem})") from problem

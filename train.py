@@ -216,7 +216,7 @@ def checked(settings):
             raise data.DataError(f"config.py: {name} has {unknown[0]!r}, which is not one of {', '.join(known)}")
     for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("MEMBERS", 1, 100), ("COPIES", 0, 100),
                             ("EMA", 0, 0.9999), ("LABEL_SMOOTHING", 0, 0.9), ("MIXUP_ALPHA", 0, 100),
-                            ("CLIP_SECONDS", 0.1, 60)):
+                            ("CLIP_SECONDS", 0.1, 60), *[("LIFTER", 1, 1000)] * (settings.LIFTER is not None)):
         if not low <= getattr(settings, name) <= high:
             raise data.DataError(f"config.py: {name} = {getattr(settings, name)} is not within {low} .. {high}")
     return settings
@@ -363,13 +363,15 @@ def do(task, x, lengths):
     engines.stay()
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
+    columns = x.shape[-1] // (1 if lengths is not None else len(features.FUNCTIONALS))
+    weights = features.weights(task.feature, columns, settings.LIFTER)
     if task.model in svm.KINDS:
-        outcome = svm.fit(task.model, task.feature, x, lengths, labels, task.members, settings)
+        outcome = svm.fit(task.model, x, lengths, labels, task.members, settings, weights)
         file, versions = results.MACHINE, svm.VERSIONS
     else:
         with interrupts_waiting():
             import fit as fitting  # here, since it brings TensorFlow
-        outcome = fitting.fit(task.model, x, lengths, labels, task.members, task.seed, settings)
+        outcome = fitting.fit(task.model, x, lengths, labels, task.members, task.seed, settings, weights)
         file, versions = results.NETWORK, fitting.VERSIONS
 
     def predictions(part):

@@ -179,7 +179,7 @@ def clip_rows(paths, repeats):
     waveforms = [data.load_waveform(path, **config.LOADING_SETTINGS) for path in paths]
     extracted = [features.extract(y, **config.FEATURE_SETTINGS) for y in waveforms]
     padded = [{name: data.fit_length(x, config.FRAMES) for name, x in clip.items()} for clip in extracted]
-    steps = [dtw.steps(clip["mfcc"], **dtw.settings("mfcc")).astype(np.float32) for clip in extracted]
+    steps = [dtw.steps(clip["mfcc"], **dtw.SETTINGS).astype(np.float32) for clip in extracted]
     stft = dict(n_fft=config.N_FFT, hop_length=config.HOP_LENGTH)
 
     def augment_ours(k):

@@ -1,9 +1,9 @@
 """TIM-Net beside our nets, under our protocol: `python benchmarks/timnet.py` writes benchmarks/TIMNET.md.
 
 TIM-Net (Ye et al., "Temporal modeling matters", ICASSP 2023) holds the one clean record on RAVDESS speech. It is
-written here in our own words from the paper, and trained as there: Adam at 1e-3, batches of 64, label smoothing,
-neither copies nor mixup nor masks, the last epoch kept. It gets our input (40 MFCCs of trimmed clips, normalised on
-the training part) and our folds; the validation part of our first member is left out of its training.
+written here in our own words from the paper and trained as there: 39 MFCCs of five seconds of every clip, neither
+trimmed nor normalised; Adam at 1e-3, batches of 64, label smoothing, neither copies nor mixup nor masks, the last epoch
+kept. The folds are ours; the validation part of our first member is left out of its training.
 
 Two folds run side by side, one thread each; a finished fold is kept in results/timnet and not done again.
 """
@@ -28,9 +28,21 @@ import results
 import scores
 import train
 
+SECONDS, RATE, COEFFICIENTS = 110_000 / 22_050, 22_050, 39      # 215 frames of librosa's MFCCs, defaults throughout
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)       # of each block, in frames
-FILTERS, KERNEL, DROPOUT = 40, 2, 0.1           # as many filters as coefficients, so that the gate fits its input
+FILTERS, KERNEL, DROPOUT = 39, 2, 0.1           # as many filters as coefficients, so that the gate fits its input
 BATCH_SIZE, LEARNING_RATE, BETAS = 64, 1e-3, (0.93, 0.98)
+
+
+def mfcc(path):
+    """A clip, silence added to both of its ends or both cut off: float32 (215 frames, 39)."""
+    import librosa
+    y = data.load_waveform(path, sr=RATE, trim_db=None, peak_normalise=False)
+    samples = round(SECONDS * RATE)
+    missing = max(samples - len(y), 0)
+    y = np.pad(y, (missing // 2, missing - missing // 2))
+    start = (len(y) - samples) // 2
+    return librosa.feature.mfcc(y=y[start:start + samples], sr=RATE, n_mfcc=COEFFICIENTS).T.astype(np.float32)
 
 
 def timnet(input_shape, classes):
@@ -57,28 +69,26 @@ def block(x, dilation):
     return x * ops.sigmoid(gate)
 
 
-def fit(x, lengths, labels, parts, seed, epochs, settings):
-    """One fold -> dict(test probabilities (clips, classes), parameters, seconds, of which per epoch)."""
+def fit(x, labels, parts, seed, epochs, settings):
+    """One fold -> dict(test probabilities (clips, classes), parameters, seconds)."""
     import keras
 
     import fit as ours
     ours.one_thread()
     keras.utils.set_random_seed(seed)
-    mean, std = data.normaliser(x, lengths, parts["train"])
-    inputs = {part: data.normalise(x[clips], mean, std, lengths[clips]) for part, clips in parts.items()}
     network = timnet(x.shape[1:], len(settings.CLASSES))
     network.compile(keras.optimizers.Adam(LEARNING_RATE, *BETAS), "categorical_crossentropy", jit_compile=True)
     began = time.perf_counter()
-    network.fit(inputs["train"], ours.smooth(labels[parts["train"]], settings.LABEL_SMOOTHING, len(settings.CLASSES)),
+    network.fit(x[parts["train"]], ours.smooth(labels[parts["train"]], settings.LABEL_SMOOTHING, len(settings.CLASSES)),
                 batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
     seconds = time.perf_counter() - began
-    return dict(test=ours.probabilities(network, inputs["test"]), parameters=network.count_params(), seconds=seconds)
+    return dict(test=ours.probabilities(network, x[parts["test"]]), parameters=network.count_params(), seconds=seconds)
 
 
-def do(fold, x, lengths, labels, parts, seed, epochs, settings, path):
+def do(fold, x, labels, parts, seed, epochs, settings, path):
     """One fold, kept in `path`."""
     engines.stay()
-    outcome = fit(x, lengths, labels, parts, seed, epochs, settings)
+    outcome = fit(x, labels, parts, seed, epochs, settings)
     predicted = outcome.pop("test").argmax(axis=1)
     results.write_json(path, dict(**outcome, fold=fold, epochs=epochs, seed=seed,
                                   **scores.scores(labels[parts["test"]], predicted)))
@@ -107,20 +117,19 @@ def main():
     clips = data.survey(corpora.find(corpora.place_of()).clips, settings.CACHE_DIR)
     settings.MEMBERS = 1
     parts_of_folds = [members[0] for members in train.split(clips, settings, None)]
-    corpus = data.build_features(clips, settings)
-    x, lengths = np.asarray(corpus.sequences["mfcc"][:, 0]), np.asarray(corpus.lengths[:, 0])
+    x = np.stack(joblib.Parallel(2)(joblib.delayed(mfcc)(path) for path in clips.path))         # (clips, 215, 39)
     folder = Path(settings.RESULTS_DIR) / "timnet"
-    paths = [folder / f"seed{args.seed}-{args.epochs}epochs-{results.digest(parts['validation'].tolist())}.json"
+    paths = [folder / f"raw-seed{args.seed}-{args.epochs}epochs-{results.digest(parts['validation'].tolist())}.json"
              for parts in parts_of_folds]
-    joblib.Parallel(2)(joblib.delayed(do)(fold, x, lengths, clips.label.to_numpy(), parts, args.seed + fold,
+    joblib.Parallel(2)(joblib.delayed(do)(fold, x, clips.label.to_numpy(), parts, args.seed + fold,
                                           args.epochs, settings, path)
                        for fold, (parts, path) in enumerate(zip(parts_of_folds, paths)) if not path.exists())
     rows = [json.loads(path.read_text()) for path in paths]
     text = (f"# TIM-Net beside our nets\n\nWritten by `python benchmarks/timnet.py --epochs {args.epochs}` on "
             f"{date.today()}, {train.processor()}. {len(rows)} folds, stratified, seed {args.seed}, test read once; "
             f"last of {args.epochs} epochs. Ours: the reference run, each fit the mean of several networks, with "
-            "four altered copies of each training clip, mixup and masks. TIM-Net here: one network, no copies, and "
-            "unlike the paper trimmed clips of 128 frames, normalised, and 40 filters.\n\n" + table(rows) + "\n")
+            "four altered copies of each training clip, mixup and masks. TIM-Net: one network, no copies, 39 MFCCs "
+            "of five seconds as they are, neither trimmed nor normalised.\n\n" + table(rows) + "\n")
     (HERE / "TIMNET.md").write_text(text)
     print(text)
 

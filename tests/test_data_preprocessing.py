@@ -534,6 +534,18 @@ def test_vectors_and_constant_columns_are_normalised_too(ragged):
     np.testing.assert_allclose(normal.std(axis=0), [1, 0, 1, 1], atol=1e-3)
 
 
+def test_a_normalised_column_varies_as_much_as_it_weighs(ragged):
+    """Of functionals, which are several of each column: the same weights again and again."""
+    x, lengths = ragged
+    weights = np.array([2, 1, 0.5, 0.1])
+    normal = dp.normalise(x, *dp.normaliser(x, lengths, weights=weights), lengths)
+    real = np.concatenate([clip[:length] for clip, length in zip(normal, lengths, strict=True)])
+    np.testing.assert_allclose(real.std(axis=0), weights, rtol=1e-3)
+    twice = np.concatenate([x[:, 0], x[:, 0] ** 2], axis=1)                     # (clips, 2 n)
+    normal = dp.normalise(twice, *dp.normaliser(twice, weights=weights))
+    np.testing.assert_allclose(normal.std(axis=0), [*weights, *weights], rtol=1e-3)
+
+
 # -- results: files written whole, and what code does ----------------------------------------------
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "new folder" / "table.csv"

@@ -26,7 +26,7 @@ def separable(clips=800, seed=0):
 
 
 def fitted(x, labels, members, lengths=None):
-    return svm.fit("svm" if lengths is None else "dtw", "mfcc", x, lengths, labels, members, SETTINGS)
+    return svm.fit("svm" if lengths is None else "dtw", x, lengths, labels, members, SETTINGS)
 
 
 def spoken(clips=160, seed=0, noise=2):
@@ -117,11 +117,11 @@ def test_clips_are_compared_by_their_frames_and_by_their_functionals():
     """Each view on its own way: scikit-learn's scaler and its Euclidean distance, for one."""
     x, lengths, _, _ = spoken(clips=6)
     x, lengths = np.nan_to_num(x[:, 0]), lengths[:, 0]
-    clips, _ = svm.views(x, lengths, svm.dtw.settings("mfcc"))
+    clips, _ = svm.views(x, lengths, svm.dtw.SETTINGS)
     found = svm.distances(clips)
     assert list(clips) == list(svm.VIEWS["dtw"]) and found.shape == (2, 6, 6)
     assert np.array_equal(found[0], svm.dtw.distances(
-        [svm.dtw.steps(clip[:length], **svm.dtw.settings("mfcc")) for clip, length in zip(x, lengths)]))
+        [svm.dtw.steps(clip[:length], **svm.dtw.SETTINGS) for clip, length in zip(x, lengths)]))
     standardised = StandardScaler().fit_transform(features.functionals(x, lengths).astype(float))
     assert np.allclose(found[1], euclidean_distances(standardised), atol=1e-3)          # of about 10, in float32
 
@@ -144,9 +144,9 @@ def test_a_saved_machine_gives_the_same_answers(kind, tmp_path, monkeypatch):
         (x, labels, members), lengths = overlapping(), None
     outcome, test = fitted(x, labels, members, lengths), members[0]["test"]
     (tmp_path / "machine.npz").write_bytes(outcome["model"])
-    for module, name, value in ((svm, "VIEWS", {}), (svm.dtw, "SLOPE_WEIGHT", 1), (svm.dtw, "LIFTER", {"mfcc": 2}),
-                                (svm.dtw, "STRIDE", 1)):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(svm, "VIEWS", {})
+    for name in svm.dtw.SETTINGS:
+        monkeypatch.setitem(svm.dtw.SETTINGS, name, 1)
     machine = svm.saved_machine(tmp_path / "machine.npz")
     real = None if lengths is None else lengths[test, 0]
     clips = normalise(x[test, 0], outcome["mean"], outcome["std"], real)

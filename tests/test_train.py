@@ -254,6 +254,7 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     ("SCHEDULE", "linear", "SCHEDULE has 'linear', which is not one of cosine, plateau"),
     ("FOLDS", 1, "FOLDS = 1 is not within 2"),
     ("EMA", 1.5, "EMA = 1.5 is not within"),
+    ("LIFTER", 0, "LIFTER = 0 is not within"),
 ])
 def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
     import train

@@ -303,7 +303,7 @@ def normaliser(x, lengths=None, rows=None, weights=None):
     x       : (clips, frames, n) with lengths (clips,), or (clips, n) without; may be memory-mapped, as it is read in
               pieces
     rows    : int, the clips of the training part; None: all of them
-    weights : (n,), or for functionals that of each column that they are of, again and again; None: all 1
+    weights : (n,), what each column counts, or each that 13 n functionals are of; None: all 1
     returns : mean (n,), std (n,), float32
     """
     rows = np.arange(len(x)) if rows is None else rows

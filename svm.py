@@ -191,7 +191,6 @@ def saved_machine(path):
         compared = {name: kept.pop(name).item() for name in dtw.SETTINGS}
         if kept:
             raise KeyError(*kept)
-        return Machine(compared, scale, {"frames": frames, "functionals": functionals},
-                       weight, offset, unit)
+        return Machine(compared, scale, {"frames": frames, "functionals": functionals}, weight, offset, unit)
     except (EOFError, KeyError, TypeError, zipfile.BadZipFile) as problem:
         raise ValueError(f"{path} is damaged, or of an earlier version: train it again ({problem})") from problem

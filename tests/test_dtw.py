@@ -8,7 +8,6 @@ import dtw
 ROUNDING = 1e-4             # of a distance of about 1: sums of hundreds of float32 terms, in another order
 
 
-
 def clips(*lengths, columns=6, seed=0):
     rng = np.random.default_rng(seed)
     return [rng.normal(size=(length, columns)) for length in lengths]

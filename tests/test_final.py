@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from commands import run
 
+import config
 import final
 import predict
 import results
@@ -40,11 +41,14 @@ def test_it_is_calibrated_by_its_folds_and_reports_no_accuracy_of_its_own(given_
 
 
 def test_it_was_trained_on_all_clips(given_away):
-    """Its normaliser is that of every clip and copy, and it knows nearly all of them."""
+    """Its normaliser is that of every clip and copy, fine coefficients counting less by the lifter."""
     kept = json.loads((given_away / "final/mfcc-mlp/preprocessing.json").read_text())
     (functionals,) = given_away.parents[1].glob("cache/features-*/mfcc-functionals.npy")
     x = np.load(functionals, allow_pickle=False)
-    assert np.allclose(kept["mean"], x.reshape(-1, x.shape[-1]).mean(axis=0), rtol=1e-3, atol=1e-3)
+    x = x.reshape(-1, x.shape[-1])
+    assert np.allclose(kept["mean"], x.mean(axis=0), rtol=1e-3, atol=1e-3)
+    count = (x.std(axis=0) / kept["std"]).reshape(13, config.N_MFCC)            # of each coefficient, in 13 functionals
+    assert np.allclose(count / count[:, :1], np.exp(-np.arange(config.N_MFCC) / config.LIFTER), rtol=1e-3)
 
 
 def test_the_card_tells_data_numbers_and_limits(given_away):

@@ -68,7 +68,7 @@ BLUE, ORANGE, GREEN = COLOURS[:3]
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": COLOURS[7]}
 LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
           "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM", "dtw": "DTW + SVM",
-          "all": "All", "committee": "Committee"}
+          "all": "All features", "committee": "Committee"}
 SMALL_PRINT = 7         # points
 CURVES_NOTE = ("Thin: networks; thick: their mean while at least two still train. Training values are measured on "
                "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
@@ -128,8 +128,8 @@ def colour_bar(figure, axes, text):
 
 
 def row_label(names):
-    """"BiLSTM, MFCC" for ("bilstm", "mfcc")."""
-    return ", ".join(map(label, names))
+    """"BiLSTM, MFCC" for ("bilstm", "mfcc"), "Committee" for ("committee", "all")."""
+    return ", ".join(label(name) for name in names if name != "all")
 
 
 # -- figures ---------------------------------------------------------------------------------------

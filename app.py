@@ -61,8 +61,7 @@ def choices(run):
     offered = {f"{best[0].name} (best on validation)": best}
     committee = predict.choose(run, of_committee=True)
     offered[f"committee of {len(committee)} fits"] = committee
-    folders = [folder for folder in sorted((run / "fits").glob("[!.]*-fold*")) if predict.saved(folder)]
-    return offered | {folder.name: [folder] for folder in folders}
+    return offered | {folder.name: [folder] for folder in sorted(predict.trained(run)[1].folder)}
 
 
 @functools.lru_cache(maxsize=4)

@@ -20,10 +20,10 @@ def joined(tables):
         return tables
     ours, rows = {"predictions": [], "validation": []}, []
     for fold, own in fits.groupby("fold"):
-        chosen = members(tables["validation"].query("fold == @fold"))
+        kinds = chosen(tables["validation"].query("fold == @fold"))
         for part, averages in ours.items():
-            averages.append(average(of_kinds(tables[part].query("fold == @fold"), chosen)))
-        own = of_kinds(own, chosen)
+            averages.append(average(of_kinds(tables[part].query("fold == @fold"), kinds)))
+        own = of_kinds(own, kinds)
         rows.append(dict(feature=NAME[0], model=NAME[1], fold=fold, protocol=own.protocol.iloc[0],
                          **scores.of_fit(ours["predictions"][-1], ours["validation"][-1]),
                          fit_seconds=own.fit_seconds.sum(), parameters=own.parameters.sum()))
@@ -32,7 +32,7 @@ def joined(tables):
     return tables | {name: pd.concat([tables[name], table], ignore_index=True) for name, table in ours.items()}
 
 
-def members(validation):
+def chosen(validation):
     """Half of the experiments of a fold (rounded up, at least two): [(feature, model), ...], lowest loss first.
 
     validation : their predictions of the validation clips, a row per clip and experiment

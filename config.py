@@ -2,19 +2,19 @@
 
 Read by train.py, viz.py and data_preprocessing.py; features.py and model.py take arguments instead.
 Times are in seconds, frequencies in Hz, levels in dB. A finished fit remembers the settings it was
-made with: after a change here, the next run redoes exactly the fits that the change touches.
+made with: after a change here, the next run redoes the fits that the change can touch.
 """
 from pathlib import Path
 
 # -- data ------------------------------------------------------------------------------------------
-DATA_DIR = None               # folder with clips, or a CSV of them; None: $RAVDESS_DIR, else the project root
+DATA_DIR = None               # folder with clips, or a CSV of them; None: the project root. $RAVDESS_DIR goes before it
 CACHE_DIR = Path("cache")     # extracted features, about 1.3 GB; safe to delete, rebuilt in minutes
 RESULTS_DIR = Path("results")                   # one folder per run
 VISUALIZATIONS_DIR = Path("visualizations")     # where viz.py puts its pictures
 RUN = "default"               # name of the run folder; another name keeps two experiments apart
 
-# The order is the label order everywhere: column k of a prediction is CLASSES[k]. Other data than RAVDESS has the
-# classes of its clips: those that are named here in this order, then its own.
+# The emotions of RAVDESS, all eight; their order is the label order everywhere: column k of a prediction is CLASSES[k].
+# Other data has the classes of its clips: those that are named here in this order, then its own.
 CLASSES = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 
 # -- loading ---------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ SEED = 42                     # of everything random; results differ by a point 
 
 # -- training --------------------------------------------------------------------------------------
 MODELS = ("cnn1d", "bilstm", "hybrid", "mlp", "svm", "dtw")     # mlp and svm see functionals, the others frames
-EPOCHS = {"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 40}  # at most; an epoch sees every clip and copy once
+EPOCHS = {"cnn1d": 20, "bilstm": 20, "hybrid": 20, "mlp": 40}  # at most, each over all clips and copies
 BATCH_SIZE = {"cnn1d": 128, "bilstm": 128, "hybrid": 128, "mlp": 64}            # clips per step
 LEARNING_RATE = {"cnn1d": 4e-3, "bilstm": 4e-3, "hybrid": 4e-3, "mlp": 2e-3}    # of AdamW at the start
 WEIGHT_DECAY = 1e-2           # pull of the weights towards zero, per step in units of the learning rate

@@ -21,7 +21,8 @@ import config
 FIELDS = {
     "modality": {"01": "audio-video", "02": "video", "03": "audio"},
     "channel": {"01": "speech", "02": "song"},
-    "emotion": dict(zip(("01", "02", "03", "04", "05", "06", "07", "08"), config.CLASSES)),
+    "emotion": {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful",
+                "07": "disgust", "08": "surprised"},
     "intensity": {"01": "normal", "02": "strong"},
     "statement": {"01": 1, "02": 2},       # "Kids are talking by the door", "Dogs are sitting by the door"
     "repetition": {"01": 1, "02": 2},
@@ -196,6 +197,8 @@ def manifest(path):
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
         raise DataError(f"{path}: not readable as CSV ({problem})") from problem
+    if not isinstance(table.index, pd.RangeIndex):
+        raise DataError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
     missing = [name for name in NEEDED if name not in table]
     if missing:
         raise DataError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "

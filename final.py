@@ -47,7 +47,7 @@ def train(run, tasks, tables, do, inputs, jobs):
           f"{len(planned) - len(waiting)} finished before", flush=True)
     parallel = joblib.Parallel(min(jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
     for task, metrics, files in parallel(joblib.delayed(do)(task, *inputs(task)) for task in waiting):
-        results.write_fit(folder(task), with_calibration(files, task, tables))
+        results.write_fit(folder(task), with_folds(files, task, tables))
         epochs = f"{metrics['epochs']} epochs, " if "epochs" in metrics else ""
         print(f"{folder(task).name}: {epochs}{metrics['fit_seconds']:.0f} s", flush=True)
     with results.write_atomically(run / FOLDER / "MODEL_CARD.md") as draft:
@@ -79,15 +79,22 @@ def plan(tasks, fits):
     return planned
 
 
-def with_calibration(files, task, tables):
-    """The files of a final model with temperature and validation predictions of its folds."""
+def with_folds(files, task, tables):
+    """The files of a final model with what its folds say: temperature, validation predictions, which fits they were."""
     own = {name: table[(table.feature == task.feature) & (table.model == task.model)] for name, table in tables.items()
            if name in ("fits", "validation")}
-    kept = json.loads(files["preprocessing.json"])
+    kept, metrics = (json.loads(files[name]) for name in ("preprocessing.json", "metrics.json"))
     kept["temperature"] = float(np.exp(np.log(own["fits"].temperature).mean()))
+    metrics["folds"] = sorted(own["fits"].settings_hash)
     del files["predictions.csv"]            # of no clips
-    return files | {"preprocessing.json": results.as_json(kept),
+    return files | {"preprocessing.json": results.as_json(kept), "metrics.json": results.as_json(metrics),
                     "validation_predictions.csv": own["validation"].to_csv(index=False)}
+
+
+def goes_with(folder, fits):
+    """Whether the final model in a folder was made after these fits of its kind, not after those of other settings."""
+    metrics = results.finished_fit(folder)
+    return metrics is not None and metrics.get("folds") == sorted(fits.settings_hash)
 
 
 def card(study, planned):

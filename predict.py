@@ -40,6 +40,8 @@ def parse(arguments=None):
         parser.error("name audio files or folders, or --mic SECONDS, or --export FORMAT (one of the three)")
     if args.model and args.committee:
         parser.error("--committee takes models of the run; --model names one")
+    if args.jobs == 0:
+        parser.error("argument --jobs: 0 processes read nothing")
     for name in ("window", "hop", "mic"):
         value = getattr(args, name)
         if value is not None and not 0.1 <= value <= 3600:
@@ -79,7 +81,7 @@ AT_ONCE = 256                   # windows in memory
 ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
 
-class PredictError(ValueError):
+class PredictError(results.RunError):
     """The user asked for something that is not there; the message is one line that says what to do."""
 
 
@@ -103,7 +105,7 @@ def main(args):
         labels, threshold = common_labels(models), unsure_below(folders)
         if args.mic:
             paths = [microphone(args.mic)]
-    except (PredictError, results.RunError, export.ExportError) as problem:
+    except (results.RunError, export.ExportError) as problem:
         print(f"predict.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     print(f"{len(models)} models of {args.run}" if args.committee else f"model: {folders[0]}")
@@ -132,31 +134,40 @@ def main(args):
 
 # -- models ----------------------------------------------------------------------------------------
 def choose(run, of_committee=False, files=MODEL_FILES):
-    """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any,
-    else of the fits of the folds; or those of every fold's committee. files : what counts as a model"""
-    study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
-    fits = study.fits
-    if len(fits):
-        fits = fits[[saved(run / "fits" / results.fit_name(*key), files)
-                     for key in fits[["feature", "model", "fold"]].itertuples(index=False)]]
-    if fits.empty:
-        raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
+    """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any
+    that were made after these fits, else of the fits of the folds; or those of every fold's committee.
+
+    files : what counts as a model
+    """
+    study, fits = trained(run, files)
     if of_committee:
-        fits = pd.concat([committee.of_kinds(rows, committee.members(study.validation.query(
+        fits = pd.concat([committee.of_kinds(rows, committee.chosen(study.validation.query(
             "fold == @fold and model != 'committee'"))) for fold, rows in fits.groupby("fold")])
         if fits.empty:
             raise PredictError(f"{run}: none of its committee's models is there that could be used; "
                                "leave --committee out")
     else:
-        kinds = fits.groupby(["feature", "model"]).validation_accuracy
-        given_away = [run / final.FOLDER / "-".join(kind) for kind in kinds.mean().sort_values(ascending=False).index]
-        given_away = [folder for folder in given_away if saved(folder, files)]
-        if given_away:
-            return given_away[:1]
+        by_kind = fits.groupby(["feature", "model"])
+        kinds = by_kind.validation_accuracy
+        for kind in kinds.mean().sort_values(ascending=False).index:
+            folder = run / final.FOLDER / "-".join(kind)
+            if saved(folder, files) and final.goes_with(folder, by_kind.get_group(kind)):
+                return [folder]
         fits = fits[kinds.transform("mean") == kinds.mean().max()]
         fits = fits.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
-    return [run / "fits" / results.fit_name(*key)
-            for key in fits[["feature", "model", "fold"]].itertuples(index=False)]
+    return list(fits.folder)
+
+
+def trained(run, files=MODEL_FILES):
+    """A run (results.read_run), and its finished fits whose model is there, with their folder. raises : PredictError"""
+    study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
+    fits = study.fits.assign(folder=[run / "fits" / results.fit_name(*key) for key in
+                                     study.fits[["feature", "model", "fold"]].itertuples(index=False)]) \
+        if len(study.fits) else study.fits
+    fits = fits[[saved(folder, files) for folder in fits.folder]] if len(fits) else fits
+    if fits.empty:
+        raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
+    return study, fits
 
 
 def saved(folder, files=MODEL_FILES):
@@ -211,7 +222,7 @@ def unsure_below(folders):
         columns = [f"p_{name}" for name in kept["labels"]]
         table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
         if "fold" not in table:                                 # a final model's come from all folds
-            table["fold"] = int(folder.name.rsplit("-fold", 1)[-1])
+            table["fold"] = (results.finished_fit(folder) or {"fold": 0})["fold"]       # 0: a folder on its own
         rows.append(table[["fold", "file", "true", *columns]])
     mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
     p = mean[columns].to_numpy()
@@ -296,7 +307,7 @@ def segments_of(name, y, rate, wanted, window, hop):
             if seconds < SHORT_SECONDS:
                 notes.append(f"very short: {seconds:.1f} s")
             if seconds > 1.05 * heard:
-                notes.append(f"long: only the middle {heard:.1f} s of {seconds:.1f} are heard; windows hear all")
+                notes.append(f"long: only the middle {heard:.1f} s of {seconds:.1f} are heard; --window hears more")
         segments.append(dict(file=name, start=start, end=end, note="; ".join(notes), inputs=inputs))
     return segments
 
@@ -369,10 +380,9 @@ def as_text(table, labels, threshold):
     lines, width = [], max(4, *(len(name) for name in table.file))
     times = f"{'seconds':>14}  " if windows else ""
     lines.append(f"{'file':{width}}  {times}{'emotion':12}" + "".join(f"{name:>10}" for name in labels))
-    for row in table.itertuples():
+    for row, p in zip(table.itertuples(), table[[f"p_{name}" for name in labels]].to_numpy()):
         span = f"{row.start:6.1f} to{row.end:6.1f}  " if windows else ""
-        cells = "".join(f"{100 * getattr(row, f'p_{name}'):10.0f}" if np.isfinite(row.confidence) else f"{'':10}"
-                        for name in labels)
+        cells = "".join(f"{100 * value:10.0f}" if np.isfinite(value) else f"{'':10}" for value in p)
         word = f"{row.label}{' ?' * row.unsure}"
         lines.append(f"{row.file:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
     lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {scores.SURE:.0%} of the validation clips "
@@ -381,14 +391,17 @@ def as_text(table, labels, threshold):
 
 
 def draw(table, folder, labels):
-    """A picture for each recording: <folder>/<stem>-timeline.png."""
+    """A picture for each recording: <folder>/<stem>-timeline.png, a second one of that stem <stem>-2-timeline.png."""
     import matplotlib
 
     import viz
+    stems = []
     for name, rows in table.groupby("file", sort=False):
         y, rate = data.read_audio(name)
+        stems.append(Path(name).stem)
+        again = f"-{stems.count(stems[-1])}" if stems.count(stems[-1]) > 1 else ""
         with matplotlib.rc_context(viz.STYLE):
-            path = folder / f"{Path(name).stem}-timeline.png"
+            path = folder / f"{stems[-1]}{again}-timeline.png"
             with results.write_atomically(path) as draft:
                 viz.timeline(Path(name).name, y, rate, rows, labels).savefig(draft)
         print(path)

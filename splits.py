@@ -10,8 +10,8 @@
     given       one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
 
 Clips with the same recording id never part: none of a test clip's recording is trained on. A fit is a mean of several
-networks, its members, and each of them leaves out another part of the fold's training clips, its validation part: so
-together they have heard all of these clips, and each clip of a validation part has a prediction by a network that has
+models, its members, and each of them leaves out another part of the fold's training clips, its validation part: so
+together they have heard all of these clips, and each clip of a validation part has a prediction by a model that has
 not. A validation part is cut out by the rule of the test part: whole speakers where the test speakers are unseen, else
 recordings stratified by emotion (with `sentence`, of the sentence that is trained on). `given` takes the validation
 clips of the table, the same for every member; where it has none, they are cut out, by speakers if the tested ones are
@@ -44,7 +44,7 @@ def protocol_name(cv, folds, seed, validation_share, members):
         "given": "the data's own split",
     }[cv]
     share = f"{validation_share:.0%} of training{' speakers' if cv in UNSEEN_SPEAKERS else ''}"
-    left_out = f"{share} left out" + f" by each of {members} networks in turn" * (members > 1)
+    left_out = f"{share} left out" + f" by each of {members} models in turn" * (members > 1)
     if cv == "given":
         left_out = f"the data's own; without any, {validation_share:.0%} of training left out"
     return f"{test}, seed {seed}; test read once, all choices on inner validation ({left_out})"
@@ -144,6 +144,8 @@ def members_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed, membe
         left_out = speakers_in_turn(actors[training], validation_share, seeds)
     else:
         left_out = recordings_in_turn(recordings[training], labels[training], validation_share, seeds)
+    if min(len(set(labels[training[~out]])) for out in left_out) < 2:
+        raise ValueError(f"fold {fold} has no two emotions to train on (without its validation part)")
     return [{"train": training[~out], "validation": training[out], "test": np.flatnonzero(tested)} for out in left_out]
 
 

@@ -65,6 +65,10 @@ def parse(arguments=None):
     if (args.backend, bool(args.scheduler)) in {("dask", False), ("loky", True)}:
         parser.error("--backend dask needs --scheduler HOST:PORT" if args.backend == "dask" else
                      "argument --scheduler: only for --backend dask or ray")
+    if args.demo and args.data_dir:
+        parser.error("--demo has clips of its own; leave --data-dir out")
+    if args.final and args.folds is not None:
+        parser.error("--final needs every fold; leave --folds and --quick out (finished fits are kept)")
     if bool(args.train_on) != bool(args.test_on) or args.train_on and (args.data_dir or args.demo):
         parser.error("--train-on and --test-on go together, without --data-dir and --demo")
     if args.run and (Path(args.run).name != args.run or args.run.startswith(".")):
@@ -106,6 +110,10 @@ HERE = Path(__file__).parent
 # These change where, how much and how fast, not what comes out: they stay out of a fit's hash.
 NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN", "FEATURES", "MODELS", "PROTOCOLS"}
 PER_MODEL = {"EPOCHS", "BATCH_SIZE", "LEARNING_RATE"}       # a fit depends on its own model's value
+ONLY_NETWORKS = {"WEIGHT_DECAY", "EMA", "MIXUP_ALPHA", "LABEL_SMOOTHING", "TIME_MASK_SECONDS", "BAND_MASK_SHARE",
+                 "KEEP", "EARLY_STOPPING_PATIENCE", "SCHEDULE", "PLATEAU_PATIENCE", "PLATEAU_FACTOR",
+                 "MINIMUM_LEARNING_RATE"}
+ONLY_SVM = {"SVM_C"}
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib", "numba")
 
@@ -120,7 +128,7 @@ class Task:
     settings_hash: str
     settings: SimpleNamespace
     clips: pd.DataFrame         # file, actor, label
-    members: list               # [{"train", "validation", "test"}: clip indices], one of each network of the fit
+    members: list               # [{"train", "validation", "test"}: clip indices], one of each model of the fit
     protocol: str
     driver: int                 # process id
 
@@ -174,6 +182,7 @@ def main(args):
             # -- fits ----------------------------------------------------------------------------------
             run_all(run, waiting, corpus, jobs, done=len(chosen) - len(waiting))
             finished = results.collect(run, {task_key(task): task.settings_hash for task in tasks})
+            summary = results.write_tables(run, finished, settings.FOLDS)
             if args.final:
                 final.train(run, kinds, finished, do, lambda task: inputs(task, corpus), jobs)
     # OSError: a full disk, a read-only folder
@@ -185,7 +194,6 @@ def main(args):
         sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
 
     # -- results ---------------------------------------------------------------------------------------
-    summary = results.write_tables(run, finished, settings.FOLDS)
     print_summary(summary, protocol, settings, time.time() - began)
     if args.demo:
         print(DEMO_WARNING)
@@ -197,9 +205,12 @@ def main(args):
 def settings_of(args):
     """config.py as a namespace, with what --quick and --demo change."""
     values = {name: value for name, value in vars(config).items() if name.isupper()}
-    values |= (QUICK if args.quick else {}) | (DEMO if args.demo else {})
+    values |= (DEMO if args.demo else {}) | (QUICK if args.quick else {})
     values |= dict(CV=args.cv or config.CV, SEED=args.seed)
     values["FEATURES"] = tuple(name for name in config.FEATURES if name in {*values["FEATURES"], *args.features})
+    if args.final and values["SCHEDULE"] == "plateau":
+        raise data.DataError('--final: SCHEDULE = "plateau" watches validation clips, and models on all clips have '
+                             'none; take "cosine" in config.py')
     return checked(SimpleNamespace(**values))
 
 
@@ -217,8 +228,12 @@ def checked(settings):
     for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("MEMBERS", 1, 100), ("COPIES", 0, 100),
                             ("EMA", 0, 0.9999), ("LABEL_SMOOTHING", 0, 0.9), ("MIXUP_ALPHA", 0, 100),
                             ("CLIP_SECONDS", 0.1, 60), *[("LIFTER", 1, 1000)] * (settings.LIFTER is not None)):
-        if not low <= getattr(settings, name) <= high:
-            raise data.DataError(f"config.py: {name} = {getattr(settings, name)} is not within {low} .. {high}")
+        value = getattr(settings, name)
+        if not isinstance(value, (int, float)) or not low <= value <= high:
+            raise data.DataError(f"config.py: {name} = {value!r} is not a number within {low} .. {high}")
+    if sorted(settings.CLASSES) != sorted(corpora.FIELDS["emotion"].values()):
+        raise data.DataError("config.py: CLASSES are not the eight emotions of RAVDESS (in any order); for some of "
+                             "them, or others, list your clips in a CSV (--data-dir)")
     return settings
 
 
@@ -270,9 +285,9 @@ def plan(clips, folds, corpus, settings, protocol):
     for fold, members in enumerate(folds):
         for feature in settings.FEATURES:
             for model in settings.MODELS:
-                code = classical if model in svm.KINDS else nets
+                code, without = (classical, ONLY_NETWORKS) if model in svm.KINDS else (nets, ONLY_SVM)
                 science = {name: value.get(model) if name in PER_MODEL else value
-                           for name, value in vars(settings).items() if name not in NOT_SCIENCE}
+                           for name, value in vars(settings).items() if name not in NOT_SCIENCE | without}
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
                     settings_hash=results.digest([science, code, corpus.key, feature, model, fold]), settings=settings,

@@ -540,8 +540,8 @@ def clip_map(points, emotions, actors, classes, title):
 
 
 def listening(run, data_dir):
-    """Yields (stem, figure, more small print) of the best sequence network and the best MLP of the run's first fold, on
-    its test clips; nothing where models or sound are missing."""
+    """Yields (stem, figure, more small print) of the run's first fold, on its test clips: of the best sequence network
+    on mel, which has bands to show (else the best), and the best MLP; nothing where models or sound are missing."""
     fits = run.fits[run.fits.fold == run.fits.fold.min()]
     fits = fits[[(run.folder / "fits" / results.fit_name(*names) / results.NETWORK).exists()
                  for names in fits[["feature", "model", "fold"]].itertuples(index=False)]]
@@ -568,8 +568,11 @@ def inputs_of_test_clips(run, fit, paths):
     table = run.predictions.query("feature == @fit.feature and model == @fit.model and fold == @fit.fold")
     table = table[table.file.isin(paths.index)].reset_index(drop=True)
     key = predict.input_key(model)
-    heard = [predict.hear(Path(paths[file]), {key: model.kept}, None, 1)[0]["inputs"][key] for file in table.file]
-    return model, table, *map(np.array, zip(*heard))
+    heard = [predict.hear(Path(paths[file]), {key: model.kept}, None, 1)[0] for file in table.file]
+    for segment in heard:
+        if "problem" in segment:
+            raise corpora.DataError(f"{segment['file']}: {segment['problem']}")
+    return model, table, *map(np.array, zip(*(segment["inputs"][key] for segment in heard)))
 
 
 def normalised(model, x, lengths):

@@ -45,8 +45,8 @@ def test_the_better_half_by_the_folds_own_validation_is_averaged():
             ("mel", "mlp"): (0.35, 0.75)}
     tables = run_of(*[(*kind, fold, each[fold]) for kind, each in sure.items() for fold in (0, 1)])
     tables["predictions"]["true"] = np.roll(tables["predictions"].true, 1)      # all wrong: of no account
-    assert committee.members(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
-    assert committee.members(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
+    assert committee.chosen(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
+    assert committee.chosen(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
     ours = committee.joined(tables)["predictions"].query("model == 'committee'")
     assert np.allclose(ours[COLUMNS].max(axis=1).groupby(ours.fold).first(), [(0.9 + 0.7) / 2, (0.8 + 0.75) / 2])
     assert committee.joined(tables)["fits"].query("model == 'committee'").parameters.tolist() == [20, 20]

@@ -185,6 +185,7 @@ def test_a_manifest_has_its_own_classes(tmp_path):
     (HEAD, LINES[:1], "at least two emotions are needed, and it has 1"),
     (HEAD, [], "at least two emotions are needed, and it has 0"),
     (HEAD, [LINES[0] + ",more,more", LINES[1] + ",1,2,3"], "not readable as CSV"),
+    (HEAD, [line + "," for line in LINES], "its lines have more fields than its first line names"),
 ])
 def test_a_manifest_that_cannot_be_used_says_why(head, lines, says, tmp_path):
     path = write_manifest(tmp_path, head, lines)
@@ -242,3 +243,11 @@ def test_one_shared_emotion_is_not_enough(tmp_path):
     write(tmp_path / "english", "DC_h01.wav")
     with pytest.raises(corpora.DataError, match="share 1 emotions"):
         corpora.across(corpora.find(tmp_path / "german"), corpora.find(tmp_path / "english"))
+
+
+def test_the_order_of_the_classes_moves_labels_and_not_emotions(demo_folder, monkeypatch):
+    monkeypatch.setattr(corpora.config, "CLASSES", tuple(sorted(corpora.config.CLASSES)))
+    it = corpora.find(demo_folder)
+    assert it.classes[0] == "angry"
+    assert (it.clips.emotion == [it.classes[label] for label in it.clips.label]).all()
+    assert set(it.clips.emotion[it.clips.file.str.startswith("03-01-05")]) == {"angry"}

@@ -73,6 +73,21 @@ def test_predict_prefers_it(given_away, demo):
     assert done.returncode == 0 and f"final/mfcc-{best}" in done.stdout
 
 
+def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path):
+    """Fits with other settings, and the final models not yet made again."""
+    run_folder = shutil.copytree(given_away, tmp_path / "demo")
+    folder = predict.choose(run_folder)[0]
+    assert folder.parent.name == "final"
+    feature, model = folder.name.split("-")
+    hashes = json.loads((run_folder / "config.json").read_text())
+    for fold in (0, 1):
+        metrics = run_folder / f"fits/{folder.name}-fold{fold}/metrics.json"
+        results.write_json(metrics, json.loads(metrics.read_text()) | {"settings_hash": f"new{fold}"})
+        hashes["settings_hashes"][f"{folder.name}-fold{fold}"] = f"new{fold}"
+    results.write_json(run_folder / "config.json", hashes)
+    assert predict.choose(run_folder)[0] != folder
+
+
 def test_a_machine_on_all_clips_knows_them(given_away, demo):
     folder = given_away / "final/mfcc-dtw"
     assert {path.name for path in folder.iterdir()} == {

@@ -1,6 +1,7 @@
 """The command that users of a model run: the answers of training, over again, and clear words where there are none."""
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -109,6 +110,7 @@ def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_pat
     (["one.wav", "--export", "litert"], "one of the three"),
     (["one.wav", "--committee", "--model", "here"], "--committee takes models"),
     (["one.wav", "--window", "0"], "--window: 0.0 is not within"),
+    (["one.wav", "--jobs", "0"], "--jobs: 0"),
 ])
 def test_a_mistake_is_one_clear_line(tmp_path, arguments, words, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -190,3 +192,30 @@ def test_unsure_is_learnt_on_the_validation_clips(fits):
     p = scores.cooled(table[P].to_numpy(), kept(folder)["temperature"])
     expected = scores.confidence_needed(p.max(axis=1), (table.true == table.predicted).to_numpy())
     assert predict.unsure_below([folder]) == pytest.approx(expected)
+
+
+def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path):
+    clip = next(corpus.rglob("*.wav"))
+    (tmp_path / "mine").mkdir()
+    for needed in ("machine.npz", "preprocessing.json", "validation_predictions.csv"):
+        shutil.copy(fits / "mfcc-dtw-fold1" / needed, tmp_path / "mine")
+    for name, folder in (("there", fits / "mfcc-dtw-fold1"), ("here", tmp_path / "mine")):
+        done = run("predict.py", clip, "--model", folder, "--csv", tmp_path / f"{name}.csv", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here.csv").read_text() == (tmp_path / "there.csv").read_text()
+
+
+def test_emotions_of_two_words_are_shown():
+    segment = dict(file="a.wav", start=0.0, end=1.0, note="", inputs=None)
+    labels = ["very happy", "sad, not weeping"]
+    table = predict.predicted([segment], [], labels, 0.5)
+    assert table.label[0] == "pause" and table.file[0] in predict.as_text(table, labels, 0.5)
+    table[[f"p_{name}" for name in labels]], table["confidence"] = [[0.25, 0.75]], 0.75
+    assert predict.as_text(table, labels, 0.5).splitlines()[1].split()[-2:] == ["25", "75"]
+
+
+def test_recordings_of_one_name_have_a_picture_each(tmp_path):
+    paths = [tone(tmp_path / folder / "clip.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
+    segments = [dict(file=str(path), start=0.0, end=1.0, note="", inputs=None) for path in paths]
+    predict.draw(predict.predicted(segments, [], ["sad", "happy"], 0.5), tmp_path / "out", ["sad", "happy"])
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip-timeline.png", "clip-2-timeline.png"}

@@ -119,6 +119,12 @@ def test_a_given_split_without_validation_clips_gets_some_by_its_own_rule(clips,
     assert 0.04 < len(parts["validation"]) / len(clips) < 0.15
 
 
+def test_what_validation_leaves_must_be_two_emotions(clips):
+    split = np.where(clips.label == 0, "train", np.where(clips.actor == 1, "test", "validation"))
+    with pytest.raises(ValueError, match="no two emotions to train on .without its validation part"):
+        given(clips, split)
+
+
 def test_a_single_voice_can_be_trained_on(clips):
     parts = given(clips, np.where(clips.actor == 1, "train", "test"))
     assert len(parts["validation"]) == 8 and len(parts["train"]) == 52      # at least one of each emotion

@@ -175,6 +175,9 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     (["--cv", "holdout"], "invalid choice: 'holdout'"),
     (["--jobs", "0"], "not at least 1"),
     (["--run", "../elsewhere"], "not a plain folder name"),
+    (["--demo", "--data-dir", "mine"], "--demo has clips of its own"),
+    (["--demo", "--final", "--quick"], "--final needs every fold"),
+    (["--final", "--folds", "0", "1"], "--final needs every fold"),
 ])
 def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
     done = run("train.py", *arguments, cwd=tmp_path)
@@ -244,17 +247,26 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     settings.EPOCHS = settings.EPOCHS | {"mlp": 31}
     after = hashes()
     assert {name for name in after if after[name] != before[name]} == {name for name in after if "mlp" in name}
+    machines = {name for name in after if "svm" in name or "dtw" in name}
     settings.MIXUP_ALPHA = 0.3
-    assert all(hashes()[name] != after[name] for name in after)
+    mixed = hashes()
+    assert {name for name in mixed if mixed[name] == after[name]} == machines       # they know no mixup
+    settings.SVM_C = 3.0
+    costly = hashes()
+    assert {name for name in costly if costly[name] != mixed[name]} == machines
+    settings.LIFTER = 20.0
+    assert all(hashes()[name] != costly[name] for name in costly)
 
 
 @pytest.mark.parametrize("name, value, words", [
     ("FEATURES", ("mfcc", "chroma"), "'chroma', which is not one of mfcc, mel, gauss"),
     ("MODELS", ("cnn2d",), "'cnn2d', which is not one of cnn1d"),
     ("SCHEDULE", "linear", "SCHEDULE has 'linear', which is not one of cosine, plateau"),
-    ("FOLDS", 1, "FOLDS = 1 is not within 2"),
-    ("EMA", 1.5, "EMA = 1.5 is not within"),
-    ("LIFTER", 0, "LIFTER = 0 is not within"),
+    ("FOLDS", 1, "FOLDS = 1 is not a number within 2"),
+    ("EMA", 1.5, "EMA = 1.5 is not a number within"),
+    ("LIFTER", 0, "LIFTER = 0 is not a number within"),
+    ("FOLDS", "5", "FOLDS = '5' is not a number within"),
+    ("CLASSES", config.CLASSES[1:], "CLASSES are not the eight emotions"),
 ])
 def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
     import train
@@ -264,6 +276,19 @@ def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
     with pytest.raises(train.data.DataError, match="config.py: ") as error:
         train.settings_of(args)
     assert words in str(error.value)
+
+
+def test_a_final_model_has_no_validation_clips_to_lower_the_rate_by(monkeypatch):
+    import train
+    monkeypatch.setattr(config, "SCHEDULE", "plateau")
+    train.settings_of(train.parse([]))
+    with pytest.raises(train.data.DataError, match="--final: SCHEDULE"):
+        train.settings_of(train.parse(["--final"]))
+
+
+def test_a_quick_demo_is_quick():
+    import train
+    assert set(train.settings_of(train.parse(["--demo", "--quick"])).EPOCHS.values()) == {3}
 
 
 # -- data of one's own -----------------------------------------------------------------------------

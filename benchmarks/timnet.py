@@ -96,8 +96,8 @@ def do(fold, x, labels, parts, seed, epochs, settings, path):
 
 def table(rows):
     """Markdown of TIM-Net's folds beside the same of the reference run."""
-    folds = [row["fold"] for row in rows]
-    reference = pd.read_csv(HERE.parent / "reference/fits.csv").query("feature == 'mfcc' and fold in @folds")
+    reference = pd.read_csv(HERE.parent / "reference/fits.csv").query("feature == 'mfcc'")
+    reference = reference[reference.fold.isin([row["fold"] for row in rows])]
     shown = {"TIM-Net": pd.DataFrame(rows).rename(columns={"seconds": "fit_seconds"}),
              **{model: reference[reference.model == model] for model in ("cnn1d", "bilstm", "hybrid")}}
     lines = ["| net, on MFCC | accuracy | folds | UAR | parameters | minutes a fit |", "|---|---|---|---|---|---|"]
@@ -128,8 +128,8 @@ def main():
                        for fold in args.folds if not paths[fold].exists())
     rows = [json.loads(paths[fold].read_text()) for fold in args.folds]
     text = (f"# TIM-Net beside our nets\n\nWritten by `python {' '.join(sys.argv)}` on "
-            f"{date.today()}, {train.processor()}. {len(rows)} of 5 folds, stratified, seed {args.seed}, test read once; "
-            f"last of {args.epochs} epochs. Ours: the reference run, each fit the mean of several networks, with "
+            f"{date.today()}, {train.processor()}. {len(rows)} of 5 folds, stratified, seed {args.seed}, test read "
+            f"once; last of {args.epochs} epochs. Ours: the reference run, each fit the mean of several networks, with "
             "four altered copies of each training clip, mixup and masks. TIM-Net: one network, no copies, 39 MFCCs "
             "of five seconds as they are, neither trimmed nor normalised.\n\n" + table(rows) + "\n")
     (HERE / "TIMNET.md").write_text(text)

@@ -151,8 +151,11 @@ def choose(run, of_committee=False, files=MODEL_FILES):
         kinds = by_kind.validation_accuracy
         for kind in kinds.mean().sort_values(ascending=False).index:
             folder = run / final.FOLDER / "-".join(kind)
-            if saved(folder, files) and final.goes_with(folder, by_kind.get_group(kind)):
-                return [folder]
+            if saved(folder, files):
+                if final.goes_with(folder, by_kind.get_group(kind)):
+                    return [folder]
+                print(f"{folder}: made before the present fits, so left aside; train.py --final makes it again",
+                      file=sys.stderr)
         fits = fits[kinds.transform("mean") == kinds.mean().max()]
         fits = fits.sort_values("validation_accuracy", ascending=False, kind="stable").head(1)
     return list(fits.folder)

@@ -171,6 +171,16 @@ def write_tables(run, tables, folds):
     return summary
 
 
+def with_members(histories, fits):
+    """Histories as they are now, also those of a run without networks, or from before a fit had several."""
+    if histories.empty:
+        return pd.DataFrame(columns=["feature", "model", "fold", "member", "kept"])
+    if "member" in histories:
+        return histories
+    best = histories.merge(fits[["feature", "model", "fold", "best_epoch"]], how="left").best_epoch.to_numpy()
+    return histories.assign(member=0, kept=(histories.epoch == best).astype(int))
+
+
 def read_run(folder):
     """A run, finished or not, or `reference/`: namespace of config and environment (dicts) and the tables clips, folds,
     fits, predictions, validation, histories, summary. Tables of fits are empty when none is finished.
@@ -191,7 +201,6 @@ def read_run(folder):
                       for name, file in TABLES.items()}
     except (OSError, ValueError, KeyError) as problem:
         raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
-    if tables["histories"].empty:                                   # support vector machines alone
-        tables["histories"] = pd.DataFrame(columns=["feature", "model", "fold", "member", "kept"])
+    tables["histories"] = with_members(tables["histories"], tables["fits"])
     return SimpleNamespace(folder=folder, config=config, environment=environment, clips=clips, folds=folds,
                            summary=summarise(tables["fits"], tables["predictions"], config["FOLDS"]), **tables)

@@ -113,7 +113,8 @@ def main():
     parser = argparse.ArgumentParser(description="TIM-Net under our protocol. Needs RAVDESS_DIR.")
     parser.add_argument("--epochs", type=int, default=200, help="default: %(default)s; the paper has 500")
     parser.add_argument("--seed", type=int, default=42, help="of the folds; default: %(default)s")
-    parser.add_argument("--folds", type=int, nargs="+", default=range(5), help="only these, counted from 0")
+    parser.add_argument("--folds", type=int, nargs="+", choices=range(5), default=range(5),
+                        help="only these, counted from 0")
     args = parser.parse_args()
     settings = train.settings_of(train.parse(["--seed", str(args.seed), "--features", "mfcc"]))
     clips = data.survey(corpora.find(corpora.place_of()).clips, settings.CACHE_DIR)

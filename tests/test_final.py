@@ -73,7 +73,7 @@ def test_predict_prefers_it(given_away, demo):
     assert done.returncode == 0 and f"final/mfcc-{best}" in done.stdout
 
 
-def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path):
+def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path, capsys):
     """Fits with other settings, and the final models not yet made again."""
     run_folder = shutil.copytree(given_away, tmp_path / "demo")
     folder = predict.choose(run_folder)[0]
@@ -86,6 +86,7 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
         hashes["settings_hashes"][f"{folder.name}-fold{fold}"] = f"new{fold}"
     results.write_json(run_folder / "config.json", hashes)
     assert predict.choose(run_folder)[0] != folder
+    assert f"{folder}: made before the present fits" in capsys.readouterr().err
 
 
 def test_a_machine_on_all_clips_knows_them(given_away, demo):

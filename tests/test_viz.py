@@ -107,6 +107,7 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
         one, other = getattr(with_fits, name), getattr(without, name)
         assert list(one.columns) == list(other.columns) and len(one) == len(other) > 0
     assert without.summary.accuracy_mean[0] == pytest.approx(77 / 80)
+    assert list(without.histories.member) == [0, 0] and list(without.histories.kept) == [1, 0]    # as of one network
 
 
 def test_equal_tables_give_equal_bytes(tmp_path):

@@ -127,4 +127,5 @@ def confidence_needed(confidence, right, share=SURE, least=20):
     confidence, right = np.asarray(confidence)[order], np.asarray(right)[order]              # from the surest down
     enough = np.cumsum(right) >= share * np.arange(1, len(right) + 1)
     enough[:least - 1] = False
+    enough[:-1] &= confidence[1:] < confidence[:-1]             # equals are all sure or all unsure
     return float(confidence[enough].min()) if enough.any() else 1.0

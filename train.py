@@ -283,6 +283,8 @@ def plan(clips, folds, corpus, settings, protocol):
                        for files in (("fit.py", "model.py"), ("svm.py", "dtw.py")))
     tasks = []
     for fold, members in enumerate(folds):
+        told = results.digest([clips.label.tolist(), clips.actor.astype(str).tolist(),     # a manifest may change these
+                               [{part: own.tolist() for part, own in parts.items()} for parts in members]])
         for feature in settings.FEATURES:
             for model in settings.MODELS:
                 code, without = (classical, ONLY_NETWORKS) if model in svm.KINDS else (nets, ONLY_SVM)
@@ -290,9 +292,9 @@ def plan(clips, folds, corpus, settings, protocol):
                            for name, value in vars(settings).items() if name not in NOT_SCIENCE | without}
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
-                    settings_hash=results.digest([science, code, corpus.key, feature, model, fold]), settings=settings,
-                    clips=clips[["file", "actor", "label"]], members=members,
-                    protocol=protocol, driver=os.getpid()))
+                    settings_hash=results.digest([science, code, corpus.key, told, feature, model, fold]),
+                    settings=settings, clips=clips[["file", "actor", "label"]], members=members, protocol=protocol,
+                    driver=os.getpid()))
     return tasks
 
 

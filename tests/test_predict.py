@@ -100,6 +100,14 @@ def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_pat
     assert list(pd.read_csv(tmp_path / "out.csv").file) == [str(good)]
 
 
+def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path):
+    (tmp_path / "broken.wav").write_text("no sound")
+    for clip, place in ((tmp_path / "broken.wav", "out.csv"), (next(corpus.rglob("*.wav")), "broken.wav/out.csv")):
+        done = run("predict.py", clip, "--csv", tmp_path / place, "--model", fits / "mfcc-mlp-fold0", cwd=tmp_path)
+        assert done.returncode == 2 and "Traceback" not in done.stderr and "broken.wav" in done.stderr
+        assert [path.name for path in tmp_path.iterdir()] == ["broken.wav"]
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["nowhere.wav"], "nowhere.wav: no such file"),
     (["here"], "here: no audio files in this folder"),
@@ -184,6 +192,8 @@ def test_confidence_needed_by_hand():
     assert scores.confidence_needed(confidence, right) == pytest.approx(0.57)
     assert scores.confidence_needed(confidence, ~right) == 1.0
     assert scores.confidence_needed(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
+    assert scores.confidence_needed(np.ones(100), right) == scores.confidence_needed(np.ones(100), ~right) == 1
+    assert scores.confidence_needed(np.full(100, 0.6), right) == 1.0        # equals are all sure or all unsure
 
 
 def test_unsure_is_learnt_on_the_validation_clips(fits):
@@ -192,6 +202,22 @@ def test_unsure_is_learnt_on_the_validation_clips(fits):
     p = scores.cooled(table[P].to_numpy(), kept(folder)["temperature"])
     expected = scores.confidence_needed(p.max(axis=1), (table.true == table.predicted).to_numpy())
     assert predict.unsure_below([folder]) == pytest.approx(expected)
+
+
+def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
+    """A clip is left out in both folds; its answers of the one have nothing to do with those of the other."""
+    answers = {("dtw", 0): (0.9, 0.1), ("mlp", 0): (0.7, 0.3), ("mlp", 1): (0.15, 0.85)}      # to "neutral" and "calm"
+    files = [f"{k}.wav" for k in range(40)]
+    for (model, fold), p in answers.items():
+        folder = shutil.copytree(fits / f"mfcc-{model}-fold{fold}", tmp_path / f"{model}{fold}")
+        (folder / "preprocessing.json").write_text(json.dumps(kept(folder) | {"temperature": 1.0}))
+        table = pd.DataFrame(dict(file=files, true="neutral")).assign(**dict.fromkeys(P, 0.0))
+        table[P[:2]] = p
+        table.to_csv(folder / "validation_predictions.csv", index=False)
+    folders = [tmp_path / f"{model}{fold}" for model, fold in answers]
+    # Fold 0 is right at (0.9 + 0.7) / 2, fold 1 wrong at 0.85: of those from any threshold up, half at best are right.
+    assert predict.unsure_below(folders) == 1
+    assert predict.unsure_below(folders[:2]) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path):

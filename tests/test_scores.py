@@ -1,5 +1,6 @@
 """Scores, intervals, comparison, calibration: closed forms and independent routes."""
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from scipy.stats import norm, t, ttest_rel
@@ -61,6 +62,26 @@ def test_the_temperature_that_was_put_in_is_found(temperature):
     labels = (true.cumsum(axis=1) > RNG.random((40_000, 1))).argmax(axis=1)         # drawn from these probabilities
     given = scores.cooled(true, 1 / temperature)                                    # too sure by this much
     assert scores.best_temperature(given, labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
+    names = np.array(["a", "b", "c"])
+
+    def table(right):
+        """200 clips, the surest 60 %, `right` of them as predicted."""
+        predicted = np.arange(200) % 3
+        true = np.where(np.arange(200) < 200 * right, predicted, (predicted + 1) % 3)
+        p = np.where(np.arange(3) == predicted[:, None], 0.6, 0.2)
+        return pd.DataFrame(dict(true=names[true], predicted=names[predicted])).join(
+            pd.DataFrame(p, columns=[f"p_{name}" for name in names]))
+
+    found = scores.of_fit(table(0.9), table(0.5))
+    assert (found["accuracy"], found["validation_accuracy"]) == (0.9, 0.5)
+    assert found["calibration_error"] == pytest.approx(0.9 - 0.6)
+    # Half of the validation clips are right, so 50 % is the likeliest confidence, whatever the test clips say.
+    sure = 3 ** (1 / found["temperature"])                          # p of the answer over p of another, after cooling
+    assert sure / (sure + 2) == pytest.approx(0.5, abs=1e-3)
+    assert found["calibration_error_after"] == pytest.approx(0.9 - 0.5, abs=1e-3)
 
 
 def test_a_temperature_keeps_the_order_and_the_sum():

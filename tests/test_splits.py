@@ -41,19 +41,18 @@ def test_every_clip_is_tested_once_in_the_right_number_of_folds(clips, cv):
 
 @pytest.mark.parametrize("cv", NUMBER)
 def test_parts_are_disjoint_and_lose_at_most_a_twin(clips, cv):
-    for fold in range(NUMBER[cv]):
-        parts = parts_of(cv, clips, fold)
+    for parts in (parts for fold in range(NUMBER[cv]) for parts in members_of(cv, clips, fold)):
         together = np.concatenate(list(parts.values()))
         assert len(set(together)) == len(together) >= len(clips) - 1
-        recordings = {name: set(clips.recording[members]) for name, members in parts.items()}
+        recordings = {name: set(clips.recording[own]) for name, own in parts.items()}
         assert not recordings["train"] & recordings["validation"]
         assert not (recordings["train"] | recordings["validation"]) & recordings["test"]
 
 
 @pytest.mark.parametrize("cv", splits.UNSEEN_SPEAKERS)
 def test_where_speakers_are_unseen_those_of_validation_are_too(clips, cv):
-    for fold in range(NUMBER[cv]):
-        actors = {name: set(clips.actor[members]) for name, members in parts_of(cv, clips, fold).items()}
+    for parts in (parts for fold in range(NUMBER[cv]) for parts in members_of(cv, clips, fold)):
+        actors = {name: set(clips.actor[own]) for name, own in parts.items()}
         assert not actors["train"] & actors["validation"] and len(actors["validation"]) >= 2
         assert not (actors["train"] | actors["validation"]) & actors["test"]
 

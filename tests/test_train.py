@@ -1,5 +1,7 @@
 """The real commands, end to end: train, stop, go on, draw. On the synthesised corpus; on RAVDESS where it is."""
+import copy
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +53,10 @@ def test_demo_run_is_complete_and_adds_up(demo):
         assert summary.weighted_f1_mean[names] == pytest.approx(np.mean(weighted), abs=1e-6)
     for fold in folds.fold.unique():
         assert ((folds[f"part_{fold}"] == "test") == (folds.fold == fold)).all()
+    for names, rows in pd.read_csv(folder / "validation_predictions.csv.gz").groupby(["feature", "model", "fold"]):
+        if names[1] != "committee":
+            left_out = folds.file[folds[f"part_{names[2]}"].str.startswith("validation")]
+            assert sorted(rows.file) == sorted(left_out)
     written = [path for path in folder.rglob("*") if path.name.startswith(".")]
     assert not written, "drafts are left behind"
 
@@ -85,12 +91,19 @@ def test_order_subset_and_parallelism_change_no_digit(demo, tmp_path):
     assert all(part[name] == whole[name] for name in part)
 
 
-def test_rerun_does_nothing_and_overwrite_does_all(demo):
-    folder, _ = demo
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("results/demo/fits/*/metrics.json")}
+def test_rerun_does_nothing_and_overwrite_does_all(demo, tmp_path):
+    folder = shutil.copytree(demo[0], tmp_path / "copy")
+
+    def times():
+        return {path: path.stat().st_mtime_ns for path in folder.glob("results/demo/fits/*/metrics.json")}
+
+    before = times()
     again = run("train.py", *SHORT, cwd=folder)
-    assert again.returncode == 0 and "2 finished before, 0 to do" in again.stdout
-    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("results/demo/fits/*/metrics.json")}
+    assert again.returncode == 0 and "2 finished before, 0 to do" in again.stdout and times() == before
+    anew = run("train.py", *SHORT, "--overwrite", cwd=folder)
+    assert anew.returncode == 0 and "0 finished before, 2 to do" in anew.stdout and digits(folder) == digits(demo[0])
+    after = times()
+    assert {path for path in after if after[path] != before[path]} == {path for path in after if "-mlp-" in str(path)}
 
 
 def test_viz_draws_the_demo(demo):
@@ -128,14 +141,31 @@ def stop(cwd, sign, when):
 STOPS = {
     "during extraction": lambda cwd: any(cwd.glob("cache/features-*.partial")),
     "before the first fit": lambda cwd: any(cwd.glob("results/demo/folds.csv")),
-    "while a fit is written": lambda cwd: any(cwd.glob("results/demo/fits/.*.partial")),
     "after the first fit": lambda cwd: any(cwd.glob("results/demo/fits/mfcc-mlp-fold0")),
 }
 
 
+KILL_WHILE_WRITING = """
+import os, signal, sys
+import train
+kept = os.replace
+os.replace = lambda old, new: os.kill(os.getpid(), signal.SIGKILL) if "-mlp-fold" in str(new) else kept(old, new)
+train.main(train.parse(sys.argv[1:]))
+"""
+
+
 def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_path):
-    for when in STOPS.values():                                     # one run, killed four times
-        stop(tmp_path, signal.SIGKILL, when)
+    """One run, killed four times: by what is on disk, and when a fit is written but not yet in its place."""
+    for when in ("during extraction", "before the first fit"):
+        code, _, _ = stop(tmp_path, signal.SIGKILL, STOPS[when])
+        assert code == -signal.SIGKILL, when
+    _, how = command("train.py", cwd=tmp_path)
+    how["env"] = how["env"] | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, "-c", KILL_WHILE_WRITING, *SHORT, "--jobs", "1"], capture_output=True,
+                            timeout=500, **how)
+    assert killed.returncode == -signal.SIGKILL and list(tmp_path.glob("results/demo/fits/.*.partial"))
+    assert not list(tmp_path.glob("results/demo/fits/mfcc-*"))
+    stop(tmp_path, signal.SIGKILL, STOPS["after the first fit"])    # or after the second, on a slow machine
     done = run("train.py", *SHORT, "--jobs", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     whole, part = digits(demo[0]), digits(tmp_path)
@@ -214,7 +244,7 @@ def test_viz_of_a_missing_run_is_one_clear_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("script", ["train.py", "viz.py", "predict.py"])
+@pytest.mark.parametrize("script", ["train.py", "viz.py", "predict.py", "app.py"])
 def test_help_loads_no_tensorflow(tmp_path, script):
     done = subprocess.run([sys.executable, "-X", "importtime", str(ROOT / script), "--help"],
                           capture_output=True, text=True, cwd=tmp_path, timeout=60)
@@ -222,7 +252,7 @@ def test_help_loads_no_tensorflow(tmp_path, script):
     assert not any(name in done.stderr for name in ("tensorflow", "keras", "pandas"))
 
 
-def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
+def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     import train
     args = train.parse([*SHORT, "--folds", "0"])
     run_folder, tasks = tmp_path / "run", [
@@ -231,6 +261,7 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
         results.write_fit(run_folder / "fits" / train.task_key(task),
                           {"metrics.json": json.dumps({"settings_hash": kept})})
     assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=False)] == [1, 2]
+    assert capsys.readouterr().out.startswith("1 finished fits were made with other settings, data or code")
     assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=True)] == [0, 1, 2]
     settings = train.settings_of(args)
     clips = pd.DataFrame(dict(file=[f"{k:02d}" for k in range(160)], actor=1, label=np.arange(160) % 8,
@@ -238,10 +269,17 @@ def test_changed_settings_are_redone_and_said(tmp_path, monkeypatch):
     corpus = type("Corpus", (), {"key": "k", "folder": "f"})
     folds = train.split(clips, settings, None)
 
-    def hashes():
+    def hashes(clips=clips, folds=folds):
         return {train.task_key(task): task.settings_hash for task in train.plan(clips, folds, corpus, settings, "p")}
 
     before = hashes()
+    assert hashes() == before
+    for told in ({"label": np.r_[3, clips.label[1:]]}, {"actor": np.r_[2, clips.actor[1:]]}):   # in a CSV, say
+        assert set(hashes(clips.assign(**told)).values()).isdisjoint(before.values())
+    other = copy.deepcopy(folds)
+    other[0][0]["train"] = other[0][0]["train"][1:]
+    assert {name for name, value in hashes(folds=other).items() if value != before[name]} == {
+        name for name in before if name.endswith("fold0")}
     settings.RUN, settings.CACHE_DIR = "other", "elsewhere"
     assert hashes() == before                                       # where is not what
     settings.EPOCHS = settings.EPOCHS | {"mlp": 31}
@@ -343,9 +381,12 @@ def test_one_corpus_is_tested_with_another(own):
     (["--data-dir", "other.csv"], "other.csv: not readable as CSV"),
 ])
 def test_data_that_cannot_be_used_is_one_line(own, words, says):
+    written = lambda: {*own.glob("results/*"), *own.glob("cache/features*")}                        # noqa: E731
+    before = written()
     done = run("train.py", *words, cwd=own)
-    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("train.py: error: ")
+    assert done.returncode == 2 and says in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("train.py: error: ") and written() == before
+    assert len(done.stderr.splitlines()) == 1 or done.stderr.startswith("usage: ")      # argparse's own
 
 
 # -- real data -------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ import download
 import features
 import seeds
 from corpora import DataError
-from results import code_fingerprint, digest, write_atomically
+from results import code_fingerprint, digest, naming, write_atomically
 
 DOWNLOADED = Path(__file__).parent / "ravdess"
 SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
@@ -249,8 +249,7 @@ def extract_corpus(clips, settings, folder, jobs):
         for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
             for name, value in results.items():
                 if name not in arrays:
-                    arrays[name] = np.lib.format.open_memmap(
-                        draft / f"{name}.npy", mode="w+", dtype=value.dtype, shape=(len(clips), *value.shape))
+                    arrays[name] = new_array(draft / f"{name}.npy", value.dtype, (len(clips), *value.shape))
                 arrays[name][index] = value
         for array in arrays.values():
             array.flush()
@@ -261,6 +260,19 @@ def extract_corpus(clips, settings, folder, jobs):
                 raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def new_array(path, dtype, shape):
+    """A memory-mapped .npy file to fill. It gets all its space now: on a disk that runs full later, filling it kills.
+
+    raises : OSError
+    """
+    with naming(path):
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):                                      # not on macOS
+            with open(path, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def extract_clip(index, file, content, settings, driver):

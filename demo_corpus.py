@@ -17,6 +17,7 @@ each emotion go the way that listening studies report [3, 4]; the levels are nea
     Psychological Bulletin 129(5).
 [5] Peterson, G. E. & Barney, H. L. (1952). Control methods used in a study of the vowels. JASA 24(2).
 """
+import io
 import os
 import sys
 from itertools import product
@@ -28,6 +29,7 @@ import soundfile
 from scipy import signal
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
+import results
 import seeds
 
 
@@ -179,7 +181,10 @@ def write_corpus(folder, *, actors=4, repetitions=1, intensities=(1, 2), sample_
                           sample_rate=sample_rate)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp")  # renamed when whole, so a clip that is there is complete
-        soundfile.write(unfinished, clip, sample_rate, subtype="PCM_16", format="WAV")
+        sound = io.BytesIO()                   # so that a full disk is an OSError, not one of libsndfile's
+        soundfile.write(sound, clip, sample_rate, subtype="PCM_16", format="WAV")
+        with results.naming(path):
+            unfinished.write_bytes(sound.getvalue())
         os.replace(unfinished, path)
     return sorted(paths)
 

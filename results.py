@@ -27,6 +27,19 @@ FILES = {"predictions": "predictions.csv", "validation": "validation_predictions
 
 
 @contextlib.contextmanager
+def naming(path):
+    """An error of the system within the block names this path, where it names none: "no space left" alone helps nobody.
+
+    raises : OSError
+    """
+    try:
+        yield
+    except OSError as problem:
+        problem.filename = problem.filename or str(path)
+        raise
+
+
+@contextlib.contextmanager
 def write_atomically(path):
     """Gives a draft path to write to; the draft takes the final name only when the block ends well.
 
@@ -36,8 +49,9 @@ def write_atomically(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: matplotlib takes the format from it
     try:
-        yield draft
-        os.replace(draft, path)
+        with naming(path):
+            yield draft
+            os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -94,7 +108,8 @@ def write_fit(folder, files):
         shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, content in files.items():
-        (draft / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        with naming(folder / name):
+            (draft / name).write_bytes(content.encode() if isinstance(content, str) else content)
     if folder.exists():
         os.replace(folder, old)
     os.replace(draft, folder)

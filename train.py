@@ -86,6 +86,7 @@ import platform
 import signal
 import threading
 import time
+import warnings
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -139,6 +140,7 @@ class Task:
 
 def main(args):
     signal.signal(signal.SIGTERM, signal.default_int_handler)       # ends like Ctrl-C
+    warnings.filterwarnings("ignore", ".*still being processed by the workers have been cancelled")     # on any error
     began = time.time()
     try:
         # -- data --------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
 """Checking, loading, augmenting, caching and normalising, on files written here and on the real data."""
+import errno
 import itertools
 import os
 import re
@@ -561,6 +562,26 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         draft.write_text("new")
     assert path.read_text() == "new"
     assert files_of(tmp_path) == [path]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk at hand is Linux's alone")
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / f".{os.getpid()}.table.csv").symlink_to("/dev/full")            # where the draft is to be
+    with pytest.raises(OSError, match=r"No space left.*'\S+/table\.csv'"):
+        results.write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_too_small_for_the_features_is_an_error_before_they_are_filled(clips, settings, monkeypatch):
+    """Not a signal that kills, as a page of a memory map is that has no room."""
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    now = settings(COPIES=0)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match=r"No space left.*\.npy"):
+        dp.build_features(clips[:2], now, jobs=1)
+    assert not list(now.CACHE_DIR.iterdir())
 
 
 SOURCE = '"""About."""\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x    # twice\n'

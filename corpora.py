@@ -59,7 +59,9 @@ CONVENTIONS = {
         "ps": "surprised", "sad": "sad"}, ("OA", "YA")),
 }
 NEEDED, OPTIONAL = ("path", "emotion", "speaker"), ("recording", "split", "sex", "intensity", "statement", "repetition")
-NOT_NAMES = {"NA", "N/A", "n/a", "NULL", "null", "NaN", "nan", "None", "True", "False"}     # other than words
+# What pandas, or another reader of the tables of a run, takes for something else than a word.
+NOT_NAMES = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+             "NULL", "NaN", "None", "n/a", "nan", "null", "True", "TRUE", "true", "False", "FALSE", "false"}
 PARTS = ("train", "validation", "test")
 
 
@@ -196,13 +198,20 @@ def manifest(path):
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
-        raise DataError(f"{path}: not readable as CSV ({problem})") from problem
+        hint = "; save it as UTF-8" if isinstance(problem, UnicodeError) else ""
+        raise DataError(f"{path}: not readable as CSV ({problem}){hint}") from problem
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
+    table.columns = table.columns.str.strip().str.lower()
     missing = [name for name in NEEDED if name not in table]
+    if missing and len(table.columns) == 1:
+        raise DataError(f"{path}: its first line is {table.columns[0]!r}; save it with commas between the fields")
     if missing:
         raise DataError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "
                         f"{','.join(NEEDED)}[,{','.join(OPTIONAL)}]")
+    doubled = table.columns[table.columns.duplicated()]
+    if len(doubled):
+        raise DataError(f"{path}: two of its columns are called {doubled[0]!r}")
     table = table.map(str.strip)
     for name in [*NEEDED, *(name for name in OPTIONAL if name in table)]:
         blank = table.index[table[name] == ""]

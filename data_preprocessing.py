@@ -40,6 +40,8 @@ from results import code_fingerprint, digest, naming, write_atomically
 DOWNLOADED = Path(__file__).parent / "ravdess"
 SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
 ROWS_AT_ONCE = 256             # clips in memory while the normaliser is fitted
+RATES = (1000, 1_000_000)      # Hz; what lies outside is a wrong header
+LOUDEST = 2.0**31              # full scale is 1; more than any whole number that sound is kept in
 SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
 # -- checking --------------------------------------------------------------------------------------
@@ -133,12 +135,16 @@ def read_audio(path):
         raise DataError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
     if len(samples) == 0:
         raise DataError("empty: no samples")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise DataError(f"has a sample rate of {rate} Hz, which cannot be right")
     if len(samples) < SHORTEST_SECONDS * rate:
         raise DataError(f"too short: {len(samples) / rate:.3f} s, at least {SHORTEST_SECONDS} s are needed")
     if cut_off:
         raise DataError("truncated: the header promises more samples than the file holds")
     if not np.isfinite(samples).all():
         raise DataError("holds values that are not finite numbers")
+    if np.abs(samples).max() > LOUDEST:
+        raise DataError(f"holds values up to {np.abs(samples).max():.0e}, where full scale is 1")
     if np.abs(samples).max() < SILENCE_PEAK:
         raise DataError("silent: no sample above -80 dBFS")
     return samples, rate
@@ -206,12 +212,16 @@ def build_features(clips, settings, jobs=-1):
       functionals  {feature: (clips, 1 + copies, 13 n)}
       lengths      int (clips, 1 + copies), real frames
       trimmed_seconds (clips,)
+    raises : DataError for an entry that is damaged, OSError
     """
     key = features_key(clips, settings)
     folder = Path(settings.CACHE_DIR) / f"features-{key}"
     if not folder.exists():
         extract_corpus(clips, settings, folder, jobs)
-    return open_features(folder)
+    try:
+        return open_features(folder)
+    except (EOFError, KeyError, ValueError) as problem:
+        raise DataError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
 
 
 def open_features(folder):

@@ -40,6 +40,8 @@ def parse(arguments=None):
         parser.error("name audio files or folders, or --mic SECONDS, or --export FORMAT (one of the three)")
     if args.model and args.committee:
         parser.error("--committee takes models of the run; --model names one")
+    if args.csv and args.csv.is_dir():
+        parser.error(f"argument --csv: {args.csv} is a folder; name a file in it")
     if args.jobs == 0:
         parser.error("argument --jobs: 0 processes read nothing")
     for name in ("window", "hop", "mic"):
@@ -75,6 +77,7 @@ SHORT_SECONDS = 0.5             # after trimming; less than a word
 CLIPPED_SHARE = 0.001           # of the samples at full scale, from which on clipping is audible
 FULL_SCALE = 0.999
 SILENT_BELOW_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
+KEPT = ("labels", "feature", "input", "frames", "mean", "std", "temperature", "loading", "features")    # with a model
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
 MODEL_FILES = (results.NETWORK, results.MACHINE)
 AT_ONCE = 256                   # windows in memory
@@ -182,6 +185,9 @@ def load(folder):
     """The model in a folder, a network in Keras's safe mode. raises : PredictError"""
     try:
         kept = json.loads((folder / "preprocessing.json").read_text())
+        missing = [name for name in KEPT if name not in kept]
+        if missing:
+            raise ValueError(f"preprocessing.json has no {missing[0]}")
         if (folder / results.MACHINE).exists():
             return Model(folder.name, None, svm.saved_machine(folder / results.MACHINE), kept)
         import fit  # here, since it brings TensorFlow
@@ -220,10 +226,12 @@ def unsure_below(folders):
     fit, other recordings are heard by all of them: those that are called sure are right a little more often."""
     rows = []
     for folder in folders:
-        table = pd.read_csv(folder / "validation_predictions.csv")
         kept = json.loads((folder / "preprocessing.json").read_text())
         columns = [f"p_{name}" for name in kept["labels"]]
-        table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
+        with results.readable(folder / "validation_predictions.csv"):
+            table = pd.read_csv(folder / "validation_predictions.csv")
+            table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
+            table[["file", "true"]]
         if "fold" not in table:                                 # a final model's come from all folds
             table["fold"] = (results.finished_fit(folder) or {"fold": 0})["fold"]       # 0: a folder on its own
         rows.append(table[["fold", "file", "true", *columns]])

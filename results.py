@@ -28,15 +28,16 @@ FILES = {"predictions": "predictions.csv", "validation": "validation_predictions
 
 @contextlib.contextmanager
 def naming(path):
-    """An error of the system within the block names this path, where it names none: "no space left" alone helps nobody.
+    """An error of the system within the block names this path: neither none, as that of a full disk, nor a draft.
 
     raises : OSError
     """
     try:
         yield
     except OSError as problem:
-        problem.filename = problem.filename or str(path)
-        raise
+        if problem.errno is None:
+            raise
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
 
 
 @contextlib.contextmanager
@@ -117,15 +118,26 @@ def write_fit(folder, files):
 
 
 def finished_fit(folder):
-    """metrics.json of a finished fit, None where there is none."""
+    """metrics.json of a finished fit, None where there is none. raises : RunError"""
     path = Path(folder) / "metrics.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    with readable(path):
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+@contextlib.contextmanager
+def readable(path):
+    """What cannot be read of a fit's file within the block is a RunError that names it."""
+    try:
+        yield
+    except (ValueError, KeyError) as problem:
+        raise RunError(f"{path}: damaged ({problem}); delete {Path(path).parent} and train it again") from problem
 
 
 def collect(run, settings_hashes):
     """Tables of the finished fits below run/fits, and of the committee they make: see TABLES.
 
     settings_hashes : {name of a fit's folder: hash}; fits made with other settings are left out
+    raises          : RunError
     """
     tables = {name: [] for name in TABLES}
     for folder in sorted(Path(run).glob("fits/[!.]*")):
@@ -136,7 +148,8 @@ def collect(run, settings_hashes):
         for name, file in FILES.items():
             if not (folder / file).exists():                    # machines have no history
                 continue
-            table = pd.read_csv(folder / file)
+            with readable(folder / file):
+                table = pd.read_csv(folder / file)
             for column, value in enumerate(metrics[key] for key in ("feature", "model", "fold")):
                 table.insert(column, ("feature", "model", "fold")[column], value)
             tables[name].append(table)
@@ -214,6 +227,8 @@ def read_run(folder):
         else:
             tables = {name: pd.read_csv(folder / file) if (folder / file).exists() else pd.DataFrame()
                       for name, file in TABLES.items()}
+    except RunError:
+        raise
     except (OSError, ValueError, KeyError) as problem:
         raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
     tables["histories"] = with_members(tables["histories"], tables["fits"])

@@ -16,10 +16,10 @@ import config
 import engines
 
 # What a quick look and the demo change. They have run folders of their own.
-QUICK = dict(EPOCHS=dict.fromkeys(config.EPOCHS, 3))
+QUICK = dict(EPOCHS={"cnn1d": 3, "bilstm": 3, "hybrid": 3, "mlp": 3})
 DEMO = dict(FEATURES=("mfcc",), CV="stratified", FOLDS=2, VALIDATION_SHARE=0.2, MEMBERS=2,
             EPOCHS={"cnn1d": 14, "bilstm": 10, "hybrid": 14, "mlp": 20},
-            BATCH_SIZE=dict.fromkeys(config.BATCH_SIZE, 16))
+            BATCH_SIZE={"cnn1d": 16, "bilstm": 16, "hybrid": 16, "mlp": 16})
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
 
 
@@ -60,6 +60,8 @@ def parse(arguments=None):
     args.features = args.features or (DEMO["FEATURES"] if args.demo else config.FEATURES)
     args.cv = args.cv or (DEMO["CV"] if args.demo else None)
     args.folds = [0] if args.folds is None and args.quick else args.folds
+    if not 0 <= args.seed < 2**32:
+        parser.error(f"argument --seed: {args.seed} is not within 0 .. {2**32 - 1}")
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"argument --jobs: {args.jobs} is not at least 1")
     if (args.backend, bool(args.scheduler)) in {("dask", False), ("loky", True)}:
@@ -96,6 +98,7 @@ import pandas as pd
 from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
+import checks
 import corpora
 import data_preprocessing as data
 import demo_corpus
@@ -188,7 +191,7 @@ def main(args):
             if args.final:
                 final.train(run, kinds, finished, do, lambda task: inputs(task, corpus), jobs)
     # OSError: a full disk, a read-only folder
-    except (data.DataError, engines.EngineError, final.FinalError, OSError) as problem:
+    except (data.DataError, engines.EngineError, final.FinalError, results.RunError, OSError) as problem:
         print(f"train.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -205,38 +208,19 @@ def main(args):
 
 # -- data ------------------------------------------------------------------------------------------
 def settings_of(args):
-    """config.py as a namespace, with what --quick and --demo change."""
+    """config.py as a namespace, with what --quick and --demo change.
+
+    raises : DataError, for settings that cannot work
+    """
     values = {name: value for name, value in vars(config).items() if name.isupper()}
+    checks.of_run(SimpleNamespace(**values))
     values |= (DEMO if args.demo else {}) | (QUICK if args.quick else {})
     values |= dict(CV=args.cv or config.CV, SEED=args.seed)
-    values["FEATURES"] = tuple(name for name in config.FEATURES if name in {*values["FEATURES"], *args.features})
+    values["FEATURES"] = tuple(name for name in features.NAMES if name in {*values["FEATURES"], *args.features})
     if args.final and values["SCHEDULE"] == "plateau":
         raise data.DataError('--final: SCHEDULE = "plateau" watches validation clips, and models on all clips have '
                              'none; take "cosine" in config.py')
-    return checked(SimpleNamespace(**values))
-
-
-def checked(settings):
-    """The settings, if they can work; what cannot is said before anything is computed.
-
-    raises : DataError
-    """
-    for name, known in (("FEATURES", features.NAMES), ("MODELS", (*settings.EPOCHS, *svm.KINDS)),
-                        ("SCHEDULE", ("cosine", "plateau")), ("KEEP", ("last", "best")), ("CV", config.PROTOCOLS)):
-        given = getattr(settings, name)
-        unknown = [value for value in ([given] if isinstance(given, str) else given) if value not in known]
-        if unknown:
-            raise data.DataError(f"config.py: {name} has {unknown[0]!r}, which is not one of {', '.join(known)}")
-    for name, low, high in (("FOLDS", 2, 100), ("VALIDATION_SHARE", 0.01, 0.9), ("MEMBERS", 1, 100), ("COPIES", 0, 100),
-                            ("EMA", 0, 0.9999), ("LABEL_SMOOTHING", 0, 0.9), ("MIXUP_ALPHA", 0, 100),
-                            ("CLIP_SECONDS", 0.1, 60), *[("LIFTER", 1, 1000)] * (settings.LIFTER is not None)):
-        value = getattr(settings, name)
-        if not isinstance(value, (int, float)) or not low <= value <= high:
-            raise data.DataError(f"config.py: {name} = {value!r} is not a number within {low} .. {high}")
-    if sorted(settings.CLASSES) != sorted(corpora.FIELDS["emotion"].values()):
-        raise data.DataError("config.py: CLASSES are not the eight emotions of RAVDESS (in any order); for some of "
-                             "them, or others, list your clips in a CSV (--data-dir)")
-    return settings
+    return SimpleNamespace(**values)
 
 
 def one_on_a_gpu():

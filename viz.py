@@ -62,6 +62,7 @@ import scores
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
          "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
          "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+         "text.parse_math": False,                  # a $ in a file's name, or an emotion's, is a $
          "axes.grid": False, "grid.color": "0.88", "savefig.dpi": 150}
 COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN = COLOURS[:3]

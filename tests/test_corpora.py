@@ -182,6 +182,11 @@ def test_a_manifest_has_its_own_classes(tmp_path):
     (HEAD, [LINES[0], "sub/two.wav,3,bob,take1,test"], "line 3 has emotion '3', which"),
     (HEAD, [LINES[0], "sub/two.wav,None,bob,take1,test"], "line 3 has emotion 'None', which"),
     (HEAD, [LINES[0], "sub/two.wav,happy,NA,take1,test"], "line 3 has speaker 'NA', which"),
+    (HEAD, [LINES[0], "sub/two.wav,happy,#N/A,take1,test"], "line 3 has speaker '#N/A', which"),
+    (HEAD, [LINES[0], "sub/two.wav,TRUE,bob,take1,test"], "line 3 has emotion 'TRUE', which"),
+    (HEAD.replace(",", ";"), [line.replace(",", ";") for line in LINES],
+     "its first line is 'path;emotion;speaker;recording;split'; save it with commas"),
+    (HEAD + ",Split", [line + ",x" for line in LINES], "two of its columns are called 'split'"),
     (HEAD, LINES[:1], "at least two emotions are needed, and it has 1"),
     (HEAD, [], "at least two emotions are needed, and it has 0"),
     (HEAD, [LINES[0] + ",more,more", LINES[1] + ",1,2,3"], "not readable as CSV"),
@@ -195,9 +200,16 @@ def test_a_manifest_that_cannot_be_used_says_why(head, lines, says, tmp_path):
 
 def test_a_manifest_from_a_spreadsheet_reads_as_well(tmp_path):
     path = write_manifest(tmp_path)
-    text = path.read_text().replace(",sad,", ', "sad, not weeping",')
+    text = path.read_text().replace(",sad,", ', "sad, not weeping",').replace("path,emotion", "Path , Emotion ")
     path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
     assert corpora.find(path).classes == ("happy", "awe", "sad, not weeping")
+
+
+def test_a_manifest_in_another_encoding_says_which_it_should_have(tmp_path):
+    path = write_manifest(tmp_path)
+    path.write_bytes(path.read_text().replace("ann", "J\xf6rg").encode("latin-1"))
+    with pytest.raises(corpora.DataError, match=r"mine\.csv: not readable as CSV \(.*\); save it as UTF-8"):
+        corpora.find(path)
 
 
 def test_a_manifest_that_is_not_there(tmp_path):

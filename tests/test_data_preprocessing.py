@@ -95,14 +95,17 @@ def break_files(folder):
     """One file of each kind of broken; returns {name: what the message says of it}."""
     broken = {"empty file": "not readable", "no samples": "empty", "header alone": "empty", "truncated": "truncated",
               "truncated, with a chunk": "truncated", "silent": "silent", "almost silent": "silent",
-              "not a number": "finite", "infinite": "finite", "text": "not readable"}
+              "not a number": "finite", "infinite": "finite", "far too loud": "where full scale is 1",
+              "wrong rate": "a sample rate of 1 Hz", "text": "not readable"}
     y = tone()
     for code, kind in enumerate(broken, start=1):
         name = clip_name(actor=f"{code:02d}")
         samples = {"no samples": y[:0], "silent": 0 * y, "almost silent": 1e-4 * y}.get(kind, y)
         if kind in ("not a number", "infinite"):
             samples = np.append(y, np.nan if kind == "not a number" else np.inf)
-        path = write(folder, f"Actor_{code:02d}/{name}", samples, subtype="FLOAT")
+        if kind == "far too loud":
+            samples = np.append(y, 1e30)
+        path = write(folder, f"Actor_{code:02d}/{name}", samples, subtype="FLOAT", sr=1 if kind == "wrong rate" else SR)
         content = path.read_bytes()
         if kind == "truncated, with a chunk":
             content = with_chunk(content)

@@ -118,6 +118,7 @@ def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path):
     (["one.wav", "--export", "litert"], "one of the three"),
     (["one.wav", "--committee", "--model", "here"], "--committee takes models"),
     (["one.wav", "--window", "0"], "--window: 0.0 is not within"),
+    (["one.wav", "--csv", "here"], "--csv: here is a folder"),
     (["one.wav", "--jobs", "0"], "--jobs: 0"),
 ])
 def test_a_mistake_is_one_clear_line(tmp_path, arguments, words, monkeypatch, capsys):
@@ -231,6 +232,23 @@ def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, t
     assert (tmp_path / "here.csv").read_text() == (tmp_path / "there.csv").read_text()
 
 
+@pytest.mark.parametrize("file, content, words", [
+    ("preprocessing.json", "{}", "no usable model .*: preprocessing.json has no labels"),
+    ("preprocessing.json", "[]", "no usable model .*: preprocessing.json has no labels"),
+    ("preprocessing.json", "{", "no usable model"),
+    ("machine.npz", "half", "no usable model"),
+    ("validation_predictions.csv", "", "validation_predictions.csv: damaged"),
+    ("validation_predictions.csv", "a,b\n1,2\n", "validation_predictions.csv: damaged"),
+])
+def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content, words, capsys):
+    shutil.copytree(fits / "mfcc-svm-fold0", tmp_path / "fit")
+    (tmp_path / "fit" / file).write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        predict.main(predict.parse([str(next(corpus.rglob("*.wav"))), "--model", str(tmp_path / "fit")]))
+    told = capsys.readouterr().err
+    assert stop.value.code == 2 and len(told.splitlines()) == 1 and re.search(words, told)
+
+
 def test_emotions_of_two_words_are_shown():
     segment = dict(file="a.wav", start=0.0, end=1.0, note="", inputs=None)
     labels = ["very happy", "sad, not weeping"]
@@ -241,7 +259,8 @@ def test_emotions_of_two_words_are_shown():
 
 
 def test_recordings_of_one_name_have_a_picture_each(tmp_path):
-    paths = [tone(tmp_path / folder / "clip.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
+    """Whatever the name means elsewhere."""
+    paths = [tone(tmp_path / folder / "$x_{.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
     segments = [dict(file=str(path), start=0.0, end=1.0, note="", inputs=None) for path in paths]
     predict.draw(predict.predicted(segments, [], ["sad", "happy"], 0.5), tmp_path / "out", ["sad", "happy"])
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"clip-timeline.png", "clip-2-timeline.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pandas as pd
@@ -204,6 +205,7 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     (["--models", "transformer"], "invalid choice: 'transformer'"),
     (["--cv", "holdout"], "invalid choice: 'holdout'"),
     (["--jobs", "0"], "not at least 1"),
+    (["--seed", "-1"], "-1 is not within 0 .. 4294967295"),
     (["--run", "../elsewhere"], "not a plain folder name"),
     (["--demo", "--data-dir", "mine"], "--demo has clips of its own"),
     (["--demo", "--final", "--quick"], "--final needs every fold"),
@@ -250,6 +252,18 @@ def test_help_loads_no_tensorflow(tmp_path, script):
                           capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 0 and "--run" in done.stdout
     assert not any(name in done.stderr for name in ("tensorflow", "keras", "pandas"))
+
+
+def test_damaged_files_of_a_run_are_one_clear_line(demo, tmp_path):
+    folder = shutil.copytree(demo[0], tmp_path / "copy")
+    fit, (cache,) = folder / "results/demo/fits/mfcc-mlp-fold0", folder.glob("cache/features-*")
+    for path in (fit / "metrics.json", fit / "predictions.csv", cache / "lengths.npy", cache / "mfcc-functionals.npy"):
+        content = path.read_bytes()
+        path.write_bytes(b"")
+        done = run("train.py", *SHORT, cwd=folder)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+        assert "damaged" in done.stderr and "delete" in done.stderr and path.parent.name in done.stderr
+        path.write_bytes(content)
 
 
 def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
@@ -299,11 +313,26 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
 @pytest.mark.parametrize("name, value, words", [
     ("FEATURES", ("mfcc", "chroma"), "'chroma', which is not one of mfcc, mel, gauss"),
     ("MODELS", ("cnn2d",), "'cnn2d', which is not one of cnn1d"),
-    ("SCHEDULE", "linear", "SCHEDULE has 'linear', which is not one of cosine, plateau"),
-    ("FOLDS", 1, "FOLDS = 1 is not a number within 2"),
+    ("FEATURES", "mfcc", "FEATURES = 'mfcc' is not a list of names, such as"),
+    ("MODELS", (), "MODELS = () is not a list of names"),
+    ("SCHEDULE", "linear", "SCHEDULE = 'linear' is not one of cosine, plateau"),
+    ("KEEP", None, "KEEP = None is not one of last, best"),
+    ("FOLDS", 1, "FOLDS = 1 is not a whole number within 2"),
+    ("FOLDS", "5", "FOLDS = '5' is not a whole number within"),
+    ("MEMBERS", 2.5, "MEMBERS = 2.5 is not a whole number within"),
     ("EMA", 1.5, "EMA = 1.5 is not a number within"),
-    ("LIFTER", 0, "LIFTER = 0 is not a number within"),
-    ("FOLDS", "5", "FOLDS = '5' is not a number within"),
+    ("EMA", True, "EMA = True is not a number within"),
+    ("LIFTER", 0, "LIFTER = 0 is not a number within 1 .. 1000 or None"),
+    ("TRIM_DB", -30, "TRIM_DB = -30 is not a number within 1 .. 200 or None"),
+    ("N_MFCC", 200, "N_MFCC = 200 is not a whole number within 1 .. 128"),
+    ("F_MIN", 12_000.0, "F_MIN = 12000.0 is not a number within 0 .. 11025.0"),
+    ("F_MAX", 16_000, "F_MAX = 16000 is above half of SAMPLE_RATE"),
+    ("STRETCH_RATE", 1.1, "STRETCH_RATE = 1.1 is not a pair (lowest, highest) within 0.25 .. 4"),
+    ("STRETCH_RATE", (1.2, 0.8), "STRETCH_RATE = (1.2, 0.8) is not a pair"),
+    ("EPOCHS", 5, "EPOCHS = 5 has no value for "),
+    ("EPOCHS", {"cnn1d": 20}, "has no value for "),
+    ("EPOCHS", config.EPOCHS | {"mlp": 2.5}, 'EPOCHS["mlp"] = 2.5 is not a whole number within 1 ..'),
+    ("LEARNING_RATE", config.LEARNING_RATE | {"mlp": -2e-3}, 'LEARNING_RATE["mlp"] = -0.002 is not a number within'),
     ("CLASSES", config.CLASSES[1:], "CLASSES are not the eight emotions"),
 ])
 def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
@@ -314,6 +343,31 @@ def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
     with pytest.raises(train.data.DataError, match="config.py: ") as error:
         train.settings_of(args)
     assert words in str(error.value)
+
+
+def test_every_number_among_the_settings_has_its_limits():
+    import checks
+    import model
+    assert set(checks.NETWORKS) == set(model.BUILDERS)
+    kinds = {name: value for name, value in vars(config).items()
+             if name.isupper() and isinstance(value, (int, float)) and not isinstance(value, bool)}
+    assert set(kinds) - {"FRAMES"} == {*checks.WHOLE, *checks.REAL}             # FRAMES is derived
+    settings = types.SimpleNamespace(**{name: value for name, value in vars(config).items() if name.isupper()})
+    settings.TRIM_DB = settings.LIFTER = None
+    settings.MODELS, settings.EPOCHS = ("svm", "mlp"), {"mlp": 1}
+    checks.of_run(settings)                                                     # no word on what is not asked for
+
+
+def test_a_setting_that_cannot_work_is_one_line_before_anything_is_written(tmp_path):
+    """As a user meets it: an edited config.py, the real command."""
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    text = (tmp_path / "config.py").read_text()
+    (tmp_path / "config.py").write_text(text.replace('FEATURES = ("mfcc", "mel", "gauss")', 'FEATURES = "mfcc"'))
+    before = {path.name for path in tmp_path.iterdir()}
+    done = subprocess.run([sys.executable, "train.py", "--demo"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("train.py: error: config.py: FEATURES = 'mfcc'")
+    assert len(done.stderr.splitlines()) == 1 and {path.name for path in tmp_path.iterdir()} <= before | {"__pycache__"}
 
 
 def test_a_final_model_has_no_validation_clips_to_lower_the_rate_by(monkeypatch):

@@ -227,14 +227,14 @@ def unsure_below(folders):
     rows = []
     for folder in folders:
         kept = json.loads((folder / "preprocessing.json").read_text())
-        columns = [f"p_{name}" for name in kept["labels"]]
-        with results.readable(folder / "validation_predictions.csv"):
-            table = pd.read_csv(folder / "validation_predictions.csv")
+        fold = (results.finished_fit(folder) or {"fold": 0})["fold"]            # 0: a folder on its own
+        columns, path = [f"p_{name}" for name in kept["labels"]], folder / "validation_predictions.csv"
+        with results.readable(path):
+            table = pd.read_csv(path)
+            table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
+            table = table[["fold", "file", "true", *columns]].copy()
             table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
-            table[["file", "true"]]
-        if "fold" not in table:                                 # a final model's come from all folds
-            table["fold"] = (results.finished_fit(folder) or {"fold": 0})["fold"]       # 0: a folder on its own
-        rows.append(table[["fold", "file", "true", *columns]])
+        rows.append(table)
     mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
     p = mean[columns].to_numpy()
     return scores.confidence_needed(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)

@@ -12,13 +12,13 @@ from corpora import DataError
 
 NETWORKS = ("cnn1d", "bilstm", "hybrid", "mlp")     # model.py's, which would bring TensorFlow
 
-# Lowest and highest value of each number; a name stands for the value of that setting.
+# Lowest and highest value of each number; a name stands for the value of that setting, which is checked before.
 WHOLE = {"N_FFT": (16, 2**16), "HOP_LENGTH": (1, 2**16), "N_MELS": (1, 1024), "N_MFCC": (1, "N_MELS"),
          "N_GAUSS": (1, 1024), "N_GAUSS_COEFFICIENTS": (1, "N_GAUSS"), "COPIES": (0, 100), "FOLDS": (2, 100),
          "MEMBERS": (1, 100), "SEED": (0, 2**32 - 1), "EARLY_STOPPING_PATIENCE": (0, 10**6),
          "PLATEAU_PATIENCE": (0, 10**6)}
-REAL = {"SAMPLE_RATE": (4000, 192_000), "TRIM_DB": (1, 200), "CLIP_SECONDS": (0.1, 60), "F_MIN": (0, "F_MAX"),
-        "F_MAX": (1, 96_000), "LIFTER": (1, 1000), "TOP_DB": (1, 1000), "VALIDATION_SHARE": (0.01, 0.9),
+REAL = {"SAMPLE_RATE": (4000, 192_000), "TRIM_DB": (1, 200), "CLIP_SECONDS": (0.1, 60), "F_MAX": (1, 96_000),
+        "F_MIN": (0, "F_MAX"), "LIFTER": (1, 1000), "TOP_DB": (1, 1000), "VALIDATION_SHARE": (0.01, 0.9),
         "WEIGHT_DECAY": (0, 10), "EMA": (0, 0.9999), "MIXUP_ALPHA": (0, 100), "LABEL_SMOOTHING": (0, 0.9),
         "TIME_MASK_SECONDS": (0, 60), "BAND_MASK_SHARE": (0, 1), "PLATEAU_FACTOR": (0.01, 0.99),
         "MINIMUM_LEARNING_RATE": (0, 1), "SVM_C": (1e-6, 1e6)}

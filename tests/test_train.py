@@ -326,6 +326,7 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     ("TRIM_DB", -30, "TRIM_DB = -30 is not a number within 1 .. 200 or None"),
     ("N_MFCC", 200, "N_MFCC = 200 is not a whole number within 1 .. 128"),
     ("F_MIN", 12_000.0, "F_MIN = 12000.0 is not a number within 0 .. 11025.0"),
+    ("F_MAX", "high", "F_MAX = 'high' is not a number within"),
     ("F_MAX", 16_000, "F_MAX = 16000 is above half of SAMPLE_RATE"),
     ("STRETCH_RATE", 1.1, "STRETCH_RATE = 1.1 is not a pair (lowest, highest) within 0.25 .. 4"),
     ("STRETCH_RATE", (1.2, 0.8), "STRETCH_RATE = (1.2, 0.8) is not a pair"),

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import config
+import interrupts
 
 LARGEST_MB = 20             # of an upload
 LONGEST_SECONDS = 300       # of a recording
@@ -31,6 +32,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    interrupts.are_one_line()
     ARGUMENTS = parse()
 
 import collections

@@ -204,7 +204,7 @@ def manifest(path):
         raise DataError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
     table.columns = table.columns.str.strip().str.lower()
     missing = [name for name in NEEDED if name not in table]
-    if missing and len(table.columns) == 1:
+    if missing and re.search("[;\t]", table.columns[0]):
         raise DataError(f"{path}: its first line is {table.columns[0]!r}; save it with commas between the fields")
     if missing:
         raise DataError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "

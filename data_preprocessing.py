@@ -33,6 +33,7 @@ import config
 import corpora
 import download
 import features
+import interrupts
 import seeds
 from corpora import DataError
 from results import code_fingerprint, digest, naming, write_atomically
@@ -131,6 +132,8 @@ def read_audio(path):
             # A size of 2^32 - 1 means that the writer could not know it: a stream.
             cut_off = re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE)
             rate = sound.samplerate
+    except UnicodeError as problem:
+        raise DataError("its name is not UTF-8; rename it") from problem
     except (soundfile.LibsndfileError, OSError) as problem:
         raise DataError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
     if len(samples) == 0:
@@ -375,4 +378,5 @@ def complete(folder):
 
 
 if __name__ == "__main__":
+    interrupts.are_one_line()
     main()

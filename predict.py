@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import config
+import interrupts
 
 JUST_A_FEW = 8              # files: fewer are not worth starting processes for
 
@@ -52,6 +53,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    interrupts.are_one_line()
     ARGUMENTS = parse()
 
 import json

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import config
 import engines
+import interrupts
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS={"cnn1d": 3, "bilstm": 3, "hybrid": 3, "mlp": 3})
@@ -79,6 +80,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    interrupts.are_one_line()
     ARGUMENTS = parse()
 
 import contextlib
@@ -88,7 +90,6 @@ import platform
 import signal
 import threading
 import time
-import warnings
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -143,7 +144,6 @@ class Task:
 
 def main(args):
     signal.signal(signal.SIGTERM, signal.default_int_handler)       # ends like Ctrl-C
-    warnings.filterwarnings("ignore", ".*still being processed by the workers have been cancelled")     # on any error
     began = time.time()
     try:
         # -- data --------------------------------------------------------------------------------------

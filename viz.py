@@ -26,8 +26,10 @@ import textwrap
 from pathlib import Path
 
 import config
+import interrupts
 
 if __name__ == "__main__":      # before the slow imports: --help and a mistyped flag answer at once
+    interrupts.are_one_line()
     parser = argparse.ArgumentParser(description="Draw a run of train.py.")
     parser.add_argument("--run", default=config.RUN, metavar="NAME_OR_FOLDER",
                         help="a run's name under the results folder, or a folder such as reference "

@@ -1,5 +1,6 @@
 """The command that users of a model run: the answers of training, over again, and clear words where there are none."""
 import json
+import os
 import re
 import shutil
 
@@ -92,9 +93,11 @@ def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_pat
     good = next(corpus.rglob("*.wav"))
     (tmp_path / "broken.m4a").write_text("no sound")
     tone(tmp_path / "silence.wav", 1, level=0)
-    done = run("predict.py", tmp_path / "broken.m4a", good, tmp_path / "silence.wav", "--csv", tmp_path / "out.csv",
-               "--model", fits / "mfcc-mlp-fold0", cwd=tmp_path)
-    assert done.returncode == 1 and "Traceback" not in done.stderr and "2 of 3" in done.stderr
+    shutil.copy(good, tmp_path / os.fsdecode(b"l\xe4rm.wav"))               # latin-1, as old archives have it
+    done = run("predict.py", tmp_path / "broken.m4a", good, tmp_path / "silence.wav", tmp_path / os.fsdecode(
+        b"l\xe4rm.wav"), "--csv", tmp_path / "out.csv", "--model", fits / "mfcc-mlp-fold0", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "3 of 4" in done.stderr
+    assert "rm.wav: its name is not UTF-8; rename it" in done.stderr
     assert re.search(r"broken\.m4a: not readable.*ffmpeg -i \S+broken\.m4a \S+broken\.wav", done.stderr)
     assert re.search(r"silence\.wav: silent", done.stderr)
     assert list(pd.read_csv(tmp_path / "out.csv").file) == [str(good)]

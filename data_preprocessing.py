@@ -207,7 +207,7 @@ def add_noise(y, rng, *, snr_db):
 
 
 # -- features of the whole corpus, cached ----------------------------------------------------------
-def build_features(clips, settings, jobs=-1):
+def build_features(clips, settings, jobs=-1, delayed=joblib.delayed):
     """Features of every clip and its copies, from the cache or computed now.
 
     returns : namespace with key (str, names the cache entry), folder, and memory-mapped float32 arrays
@@ -220,7 +220,7 @@ def build_features(clips, settings, jobs=-1):
     key = features_key(clips, settings)
     folder = Path(settings.CACHE_DIR) / f"features-{key}"
     if not folder.exists():
-        extract_corpus(clips, settings, folder, jobs)
+        extract_corpus(clips, settings, folder, jobs, delayed)
     try:
         return open_features(folder)
     except (EOFError, KeyError, ValueError) as problem:
@@ -245,7 +245,7 @@ def features_key(clips, settings):
                    [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 
 
-def extract_corpus(clips, settings, folder, jobs):
+def extract_corpus(clips, settings, folder, jobs, delayed):
     """Fill `folder` with arrays, clips in parallel. Written beside it and renamed, so it is whole or absent."""
     draft = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     for leftover in folder.parent.glob("features-*.partial"):           # of a process killed an hour ago or more
@@ -254,7 +254,7 @@ def extract_corpus(clips, settings, folder, jobs):
     shutil.rmtree(draft, ignore_errors=True)        # process ids repeat
     draft.mkdir(parents=True)
     work = functools.partial(extract_clip, settings=settings, driver=os.getpid())
-    tasks = (joblib.delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
+    tasks = (delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
              for index, (file, path) in enumerate(zip(clips.file, clips.path)))
     arrays = {}
     try:

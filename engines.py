@@ -1,18 +1,21 @@
 """Where the work runs: processes of this machine (loky), a dask cluster, or ray. joblib does the rest.
 
-    with engines.engine("dask", "host:8786") as workers:      every joblib.Parallel in the block runs there
+    with engines.engine("dask", "host:8786") as workers:     every joblib.Parallel in the block runs there
 
 A worker needs the packages of requirements.txt, one thread of its own, and neither this machine's disk nor the
 data set: it is sent the project's modules, and each task brings its sound or its features. Results come back to the
 process that asked, which alone writes.
 """
 import contextlib
-import functools
 import math
 import socket
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
+import numpy as np
 
 NAMES = ("loky", "dask", "ray")
 HERE = Path(__file__).parent
@@ -24,30 +27,52 @@ class EngineError(ValueError):
     """The engine cannot be reached, or broke; the message is one line for the user."""
 
 
+class Workers(NamedTuple):
+    """What a block of `engine` may use."""
+    jobs: int                   # tasks that run side by side
+    share: object               # {name: array} -> {name: what a task is given in its place}; see `fetch`
+    delayed: object             # joblib.delayed, or what does the same for this engine
+
+
 @contextlib.contextmanager
 def engine(name, scheduler=None, jobs=None):
     """Let joblib run its tasks on engine `name`, within the block.
 
     scheduler : address "HOST:PORT" of a dask scheduler or a ray head; None starts ray on this machine
     jobs      : tasks side by side, at most; None: as many as the engine has workers
-    gives     : how many tasks will run side by side
+    gives     : Workers
     raises    : EngineError
     """
-    with {"loky": loky, "dask": dask, "ray": ray}[name](scheduler) as (backend, failures):
+    with {"loky": loky, "dask": dask, "ray": ray}[name](scheduler) as (backend, failures, share, delayed):
         with joblib.parallel_config(backend=backend):
             workers = joblib.effective_n_jobs(-1)
             try:
-                yield min(jobs or workers, workers) if name != "loky" else jobs or workers
+                yield Workers(min(jobs or workers, workers) if name != "loky" else jobs or workers, share, delayed)
             except failures as problem:
                 raise EngineError(f"{name}: a worker ended before its task did, killed or out of memory "
                                   f"({type(problem).__name__}). {GO_ON}; fewer --jobs need less memory") from problem
+
+
+def fetch(given):
+    """In a task: the array that `Workers.share` gave a stand-in for."""
+    return given.load() if isinstance(given, OnWorker) else given
+
+
+@dataclass(frozen=True)
+class OnWorker:
+    """Stands for an array that every dask worker holds."""
+    plugin: str
+
+    def load(self):
+        import distributed
+        return distributed.get_worker().plugins[self.plugin].content
 
 
 @contextlib.contextmanager
 def loky(scheduler):
     """Processes of this machine."""
     from joblib.externals.loky.process_executor import TerminatedWorkerError
-    yield "loky", (TerminatedWorkerError,)
+    yield "loky", (TerminatedWorkerError,), dict, joblib.delayed        # every process maps the arrays
 
 
 def stay():
@@ -62,9 +87,37 @@ def stay():
 
 @contextlib.contextmanager
 def dask(scheduler):
-    """Workers of a running dask cluster. A task whose worker dies is given to another one."""
+    """Workers of a running dask cluster. A task whose worker dies is given to another one.
+
+    Code and arrays are plugins: the scheduler keeps them and gives them to every worker, also to one that starts later.
+    Scattered data would not do: dask drops copies that it takes for superfluous, and the last one dies with its worker.
+    Tasks travel as bytes, so the scheduler, which looks into what it is given, needs none of our packages.
+    """
     distributed = optional("distributed", "requirements-dask.txt")
+    import cloudpickle  # of dask
     start = f"start it with `dask scheduler`, and workers with `dask worker {scheduler} --nworkers 2 --nthreads 1`"
+
+    class Array(distributed.WorkerPlugin):          # local classes travel by value: workers need no module for them
+        def __init__(self, content):
+            self.content = content
+
+    class Code(distributed.WorkerPlugin):
+        def __init__(self, files):
+            self.files = files                      # {path below the project: text}
+
+        def setup(self, worker):
+            import importlib
+            import sys
+            from pathlib import Path
+            home = Path(worker.local_directory)     # it is on the worker's sys.path
+            for file, text in self.files.items():
+                (home / file).parent.mkdir(parents=True, exist_ok=True)
+                (home / file).write_text(text, encoding="utf-8")
+            importlib.invalidate_caches()
+            for name, module in list(sys.modules.items()):      # of another version of this code
+                if Path(getattr(module, "__file__", None) or "/").parent == home:
+                    del sys.modules[name]
+
     try:
         client = distributed.Client(scheduler, timeout=PATIENCE_SECONDS)
     except (OSError, TimeoutError, ValueError) as problem:
@@ -76,11 +129,34 @@ def dask(scheduler):
         if set(threads.values()) != {1}:        # TensorFlow's seed and thread count belong to a process
             raise EngineError(f"the dask workers at {scheduler} have {max(threads.values())} threads each, and a fit "
                               "needs a process of its own: start them with --nthreads 1")
-        # Data that tasks share goes to every worker: with one copy, a dying worker could take it along.
-        client.scatter = functools.partial(client.scatter, broadcast=True)
-        for module in sorted(HERE.glob("*.py")):
-            client.upload_file(str(module), load=False)
-        yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError)
+        plugins = []
+
+        def register(name, plugin):
+            client.register_plugin(plugin, name=name)
+            plugins.append(name)
+            return name
+
+        def share(arrays):
+            return {name: OnWorker(register(f"array {uuid.uuid4()}", Array(np.array(array))))
+                    for name, array in arrays.items()}
+
+        def delayed(function):
+            return lambda *args: joblib.delayed(call)(cloudpickle.dumps((function, args)))
+
+        def call(content):                          # travels by value, too
+            import pickle
+            function, args = pickle.loads(content)
+            return function(*args)
+
+        register("code", Code({str(path.relative_to(HERE)): path.read_text(encoding="utf-8")
+                               for path in sorted(HERE.glob("*.py"))}))
+        try:
+            yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError), \
+                share, delayed
+        finally:
+            if client.status == "running":
+                for name in plugins:
+                    client.unregister_worker_plugin(name)
 
 
 @contextlib.contextmanager
@@ -104,7 +180,7 @@ def ray(scheduler):
                           "--scheduler out and ray runs on this machine") from problem
     joblib.register_parallel_backend("ray", Backend)
     try:
-        yield "ray", (ray_package.exceptions.RayError,)
+        yield "ray", (ray_package.exceptions.RayError,), dict, joblib.delayed
     finally:
         ray_package.shutdown()
 

@@ -33,11 +33,11 @@ class FinalError(ValueError):
     """The cross-validation does not yet say enough; the message is one line for the user."""
 
 
-def train(run, tasks, tables, do, inputs, jobs):
+def train(run, tasks, tables, do, inputs, workers):
     """Train what is not there yet, and write the card.
 
     tasks  : fits of the study, of the features and models wanted; tables : of its finished fits (results.collect)
-    do     : task, *inputs(task) -> task, metrics, files, as train.py trains a fit
+    do     : task, x, lengths -> task, metrics, files, as train.py trains a fit; inputs : tasks -> what it takes of each
     """
     planned = plan(tasks, tables["fits"])
     folder = lambda task: run / FOLDER / f"{task.feature}-{task.model}"                     # noqa: E731
@@ -45,8 +45,8 @@ def train(run, tasks, tables, do, inputs, jobs):
                if (results.finished_fit(folder(task)) or {}).get("settings_hash") != task.settings_hash]
     print(f"final models, on all clips: {', '.join(folder(task).name for task in planned)}; "
           f"{len(planned) - len(waiting)} finished before", flush=True)
-    parallel = joblib.Parallel(min(jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
-    for task, metrics, files in parallel(joblib.delayed(do)(task, *inputs(task)) for task in waiting):
+    parallel = joblib.Parallel(min(workers.jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
+    for task, metrics, files in parallel(workers.delayed(do)(*work) for work in inputs(waiting)):
         results.write_fit(folder(task), with_folds(files, task, tables))
         epochs = f"{metrics['epochs']} epochs, " if "epochs" in metrics else ""
         print(f"{folder(task).name}: {epochs}{metrics['fit_seconds']:.0f} s", flush=True)

@@ -119,6 +119,7 @@ ONLY_NETWORKS = {"WEIGHT_DECAY", "EMA", "MIXUP_ALPHA", "LABEL_SMOOTHING", "TIME_
                  "KEEP", "EARLY_STOPPING_PATIENCE", "SCHEDULE", "PLATEAU_PATIENCE", "PLATEAU_FACTOR",
                  "MINIMUM_LEARNING_RATE"}
 ONLY_SVM = {"SVM_C"}
+ON_FUNCTIONALS = ("mlp", "svm")
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib", "numba")
 
@@ -162,9 +163,9 @@ def main(args):
         protocol = splits.protocol_name(settings.CV, settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE,
                                         settings.MEMBERS)
 
-        with engines.engine(args.backend, args.scheduler, args.jobs or one_on_a_gpu()) as jobs:
+        with engines.engine(args.backend, args.scheduler, args.jobs or one_on_a_gpu()) as workers:
             # -- features ------------------------------------------------------------------------------
-            corpus = data.build_features(clips, settings, jobs)
+            corpus = data.build_features(clips, settings, workers.jobs, workers.delayed)
             clips["trimmed_seconds"] = corpus.trimmed_seconds
             print(f"features: {', '.join(f'{name} {array.shape[2:]}' for name, array in corpus.sequences.items())} "
                   f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
@@ -182,14 +183,15 @@ def main(args):
                   f"{len(parts['test'])} test; "
                   f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
                   f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
-                  f"{len(waiting)} to do, {min(jobs, max(len(waiting), 1))} side by side")
+                  f"{len(waiting)} to do, {min(workers.jobs, max(len(waiting), 1))} side by side")
 
             # -- fits ----------------------------------------------------------------------------------
-            run_all(run, waiting, corpus, jobs, done=len(chosen) - len(waiting))
+            run_all(run, waiting, corpus, workers, done=len(chosen) - len(waiting))
             finished = results.collect(run, {task_key(task): task.settings_hash for task in tasks})
             summary = results.write_tables(run, finished, settings.FOLDS)
             if args.final:
-                final.train(run, kinds, finished, do, lambda task: inputs(task, corpus), jobs)
+                final.train(run, kinds, finished, do, lambda tasks: all_inputs(tasks, corpus, workers),
+                            workers)
     # OSError: a full disk, a read-only folder
     except (data.DataError, engines.EngineError, final.FinalError, results.RunError, OSError) as problem:
         print(f"train.py: error: {problem}", file=sys.stderr)
@@ -330,15 +332,15 @@ def unfinished(run, tasks, overwrite):
 
 
 # -- fits ------------------------------------------------------------------------------------------
-def run_all(run, tasks, corpus, jobs, done):
+def run_all(run, tasks, corpus, workers, done):
     """Do the tasks, `jobs` at a time; each is written when it is finished. Workers write nothing.
 
     On this machine the arrays are memory-mapped by every worker; elsewhere they are sent there.
     """
-    began, total = time.time(), done + len(tasks)
+    began, total, jobs = time.time(), done + len(tasks), workers.jobs
     parallel = joblib.Parallel(min(jobs, max(len(tasks), 1)), return_as="generator_unordered", batch_size=1,
                                pre_dispatch="n_jobs")
-    finished = parallel(joblib.delayed(do)(task, *inputs(task, corpus)) for task in tasks)
+    finished = parallel(workers.delayed(do)(*work) for work in all_inputs(tasks, corpus, workers))
     with tqdm(total=total, initial=done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
         for number, (task, metrics, files) in enumerate(finished, start=1):
             results.write_fit(run / "fits" / task_key(task), files)
@@ -353,9 +355,19 @@ def run_all(run, tasks, corpus, jobs, done):
             sys.stdout.flush()
 
 
+def all_inputs(tasks, corpus, workers):
+    """[(task, x, lengths), ...] as `do` takes them, where its workers find the arrays."""
+    arrays = {}
+    for task in tasks:
+        arrays[task.feature, task.model in ON_FUNCTIONALS] = inputs(task, corpus)[0]
+    given = workers.share(arrays | {"lengths": corpus.lengths})
+    return [(task, given[task.feature, task.model in ON_FUNCTIONALS],
+             None if task.model in ON_FUNCTIONALS else given["lengths"]) for task in tasks]
+
+
 def inputs(task, corpus):
     """What the model of a task is fed: x (clips, versions, ...) and lengths (clips, versions) or None."""
-    if task.model in ("mlp", "svm"):
+    if task.model in ON_FUNCTIONALS:
         return corpus.functionals[task.feature], None
     return corpus.sequences[task.feature], corpus.lengths
 
@@ -364,6 +376,7 @@ def do(task, x, lengths):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
     data.leave_interrupts_to(task.driver)
     engines.stay()
+    x, lengths = engines.fetch(x), engines.fetch(lengths)
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
     columns = x.shape[-1] // (1 if lengths is not None else len(features.FUNCTIONALS))

@@ -22,7 +22,7 @@ REMEMBERED = 8              # recordings, for the next question about them
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description="A page to try the models of train.py in a browser.")
-    parser.add_argument("--run", metavar="NAME", default=config.RUN, help="run with the models (default: %(default)s)")
+    parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME, help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in, and "
@@ -32,7 +32,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.are_one_line()
+    interrupts.install_interrupt_handler()
     ARGUMENTS = parse()
 
 import collections
@@ -59,18 +59,18 @@ def choices(run):
 
     raises : predict.PredictError, results.RunError
     """
-    best = predict.choose(run, of_committee=False)
+    best = predict.select_models(run, of_committee=False)
     offered = {f"{best[0].name} (best on validation)": best}
-    committee = predict.choose(run, of_committee=True)
+    committee = predict.select_models(run, of_committee=True)
     offered[f"committee of {len(committee)} fits"] = committee
-    return offered | {folder.name: [folder] for folder in sorted(predict.trained(run)[1].folder)}
+    return offered | {folder.name: [folder] for folder in sorted(predict.trained_fits(run)[1].folder)}
 
 
 @functools.lru_cache(maxsize=4)
 def loaded(folders):
     """Models, class names and the confidence below which they are unsure, of a tuple of folders."""
     models = [predict.load(folder) for folder in folders]
-    return models, predict.common_labels(models), predict.unsure_below(folders)
+    return models, predict.common_labels(models), predict.unsure_threshold(folders)
 
 
 def analyse(sound, folders):
@@ -89,7 +89,7 @@ def analyse(sound, folders):
     y, rate = data.read_audio(io.BytesIO(sound))
     models, labels, threshold = loaded(tuple(folders))
     wanted = {predict.input_key(model): model.kept for model in models}
-    whole, windows = (predict.predicted(predict.segments_of("recording", y, rate, wanted, window, HOP), models, labels,
+    whole, windows = (predict.predict_segments(predict.segment_recording("recording", y, rate, wanted, window, HOP), models, labels,
                                         threshold) for window in (None, WINDOW))
     answer = whole.iloc[0]
     with matplotlib.rc_context(viz.STYLE):

@@ -14,18 +14,18 @@ NETWORKS = ("cnn1d", "bilstm", "hybrid", "mlp")     # model.py's, which would br
 
 # Lowest and highest value of each number; a name stands for the value of that setting, which is checked before.
 WHOLE = {"N_FFT": (16, 2**16), "HOP_LENGTH": (1, 2**16), "N_MELS": (1, 1024), "N_MFCC": (1, "N_MELS"),
-         "N_GAUSS": (1, 1024), "N_GAUSS_COEFFICIENTS": (1, "N_GAUSS"), "COPIES": (0, 100), "FOLDS": (2, 100),
-         "MEMBERS": (1, 100), "SEED": (0, 2**32 - 1), "EARLY_STOPPING_PATIENCE": (0, 10**6),
+         "N_GAUSS": (1, 1024), "N_GAUSS_COEFFICIENTS": (1, "N_GAUSS"), "N_AUGMENTED": (0, 100), "N_FOLDS": (2, 100),
+         "ENSEMBLE_SIZE": (1, 100), "SEED": (0, 2**32 - 1), "EARLY_STOPPING_PATIENCE": (0, 10**6),
          "PLATEAU_PATIENCE": (0, 10**6)}
 REAL = {"SAMPLE_RATE": (4000, 192_000), "TRIM_DB": (1, 200), "CLIP_SECONDS": (0.1, 60), "F_MAX": (1, 96_000),
-        "F_MIN": (0, "F_MAX"), "LIFTER": (1, 1000), "TOP_DB": (1, 1000), "VALIDATION_SHARE": (0.01, 0.9),
-        "WEIGHT_DECAY": (0, 10), "EMA": (0, 0.9999), "MIXUP_ALPHA": (0, 100), "LABEL_SMOOTHING": (0, 0.9),
-        "TIME_MASK_SECONDS": (0, 60), "BAND_MASK_SHARE": (0, 1), "PLATEAU_FACTOR": (0.01, 0.99),
+        "F_MIN": (0, "F_MAX"), "CEPSTRAL_DECAY": (1, 1000), "TOP_DB": (1, 1000), "VALIDATION_FRACTION": (0.01, 0.9),
+        "WEIGHT_DECAY": (0, 10), "EMA_DECAY": (0, 0.9999), "MIXUP_ALPHA": (0, 100), "LABEL_SMOOTHING": (0, 0.9),
+        "TIME_MASK_SECONDS": (0, 60), "FREQ_MASK_FRACTION": (0, 1), "PLATEAU_FACTOR": (0.01, 0.99),
         "MINIMUM_LEARNING_RATE": (0, 1), "SVM_C": (1e-6, 1e6)}
-OR_NONE = {"TRIM_DB", "LIFTER"}
+OR_NONE = {"TRIM_DB", "CEPSTRAL_DECAY"}
 PAIRS = {"STRETCH_RATE": (0.25, 4), "PITCH_SEMITONES": (-24, 24), "NOISE_SNR_DB": (-100, 200)}
 OF_EACH_NETWORK = {"EPOCHS": (Integral, 1, 10**5), "BATCH_SIZE": (Integral, 1, 10**6), "LEARNING_RATE": (Real, 1e-7, 1)}
-CHOICES = {"SCHEDULE": ("cosine", "plateau"), "KEEP": ("last", "best"), "CV": config.PROTOCOLS}
+CHOICES = {"LR_SCHEDULE": ("cosine", "plateau"), "CHECKPOINT": ("last", "best"), "PROTOCOL": config.PROTOCOLS}
 
 
 def of_run(settings):

@@ -9,44 +9,44 @@ import pandas as pd
 import scores
 
 NAME = ("all", "committee")             # feature, model
-KIND = ["feature", "model"]
+EXPERIMENT = ["feature", "model"]
 
 
-def joined(tables):
+def add_ensemble(tables):
     """The tables of a run (results.TABLES) with the rows of the committee behind them."""
     fits = tables["fits"]
-    experiments = fits.groupby(KIND).fold.agg(set) if len(fits) else []
+    experiments = fits.groupby(EXPERIMENT).fold.agg(set) if len(fits) else []
     if len(experiments) < 2 or len({frozenset(folds) for folds in experiments}) > 1:
         return tables
     ours, rows = {"predictions": [], "validation": []}, []
     for fold, own in fits.groupby("fold"):
-        kinds = chosen(tables["validation"].query("fold == @fold"))
+        kinds = select_members(tables["validation"].query("fold == @fold"))
         for part, averages in ours.items():
-            averages.append(average(of_kinds(tables[part].query("fold == @fold"), kinds)))
-        own = of_kinds(own, kinds)
+            averages.append(average_predictions(rows_of_experiments(tables[part].query("fold == @fold"), kinds)))
+        own = rows_of_experiments(own, kinds)
         rows.append(dict(feature=NAME[0], model=NAME[1], fold=fold, protocol=own.protocol.iloc[0],
-                         **scores.of_fit(ours["predictions"][-1], ours["validation"][-1]),
+                         **scores.fit_metrics(ours["predictions"][-1], ours["validation"][-1]),
                          fit_seconds=own.fit_seconds.sum(), parameters=own.parameters.sum()))
     ours = {part: pd.concat(averages, ignore_index=True) for part, averages in ours.items()} | {
         "fits": pd.DataFrame(rows)}
     return tables | {name: pd.concat([tables[name], table], ignore_index=True) for name, table in ours.items()}
 
 
-def chosen(validation):
+def select_members(validation):
     """Half of the experiments of a fold (rounded up, at least two): [(feature, model), ...], lowest loss first.
 
     validation : their predictions of the validation clips, a row per clip and experiment
     """
-    losses = {kind: scores.calibrated_loss(rows) for kind, rows in validation.groupby(KIND)}
+    losses = {kind: scores.calibrated_loss(rows) for kind, rows in validation.groupby(EXPERIMENT)}
     return sorted(losses, key=losses.get)[:max(2, -(-len(losses) // 2))]
 
 
-def of_kinds(table, kinds):
+def rows_of_experiments(table, kinds):
     """The rows of these (feature, model) pairs."""
-    return table[table.set_index(KIND).index.isin(kinds)]
+    return table[table.set_index(EXPERIMENT).index.isin(kinds)]
 
 
-def average(rows):
+def average_predictions(rows):
     """One table of predictions from those of all fits of a fold, which hold the same clips."""
     columns = [name for name in rows if name.startswith("p_")]
     means = rows.groupby("file", sort=False)[columns].mean()

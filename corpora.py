@@ -28,7 +28,7 @@ FIELDS = {
     "repetition": {"01": 1, "02": 2},
     "actor": {f"{actor:02d}": actor for actor in range(1, 25)},
 }
-LIKE_RAVDESS = re.compile(r"\d+(-\d+){6}")
+RAVDESS_NAME = re.compile(r"\d+(-\d+){6}")
 RAVDESS, RAVDESS_CLIPS = "RAVDESS speech", 1440
 
 
@@ -40,7 +40,7 @@ class Convention(NamedTuple):
     women: tuple | None     # of the actors, None: the names do not say
 
 
-CONVENTIONS = {
+CORPORA = {
     # Burkhardt et al. 2005, German: 03a01Fa.wav
     "EMO-DB": Convention(535, r"(?P<actor>\d\d)(?P<statement>[ab]\d\d)(?P<emotion>[A-Z])(?P<repetition>[a-z])", {
         "W": "angry", "L": "bored", "E": "disgust", "A": "fearful", "F": "happy", "T": "sad", "N": "neutral"},
@@ -58,11 +58,11 @@ CONVENTIONS = {
         "angry": "angry", "disgust": "disgust", "fear": "fearful", "happy": "happy", "neutral": "neutral",
         "ps": "surprised", "sad": "sad"}, ("OA", "YA")),
 }
-NEEDED, OPTIONAL = ("path", "emotion", "speaker"), ("recording", "split", "sex", "intensity", "statement", "repetition")
+REQUIRED_COLUMNS, OPTIONAL_COLUMNS = ("path", "emotion", "speaker"), ("recording", "split", "sex", "intensity", "statement", "repetition")
 # What pandas, or another reader of the tables of a run, takes for something else than a word.
-NOT_NAMES = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+RESERVED_WORDS = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
              "NULL", "NaN", "None", "n/a", "nan", "null", "True", "TRUE", "true", "False", "FALSE", "false"}
-PARTS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 
 
 class DataError(ValueError):
@@ -86,34 +86,34 @@ class Corpus:
         return re.sub(r"\W+", "-", self.name.lower()).strip("-")
 
 
-def place_of(argument=None):
+def data_dir(argument=None):
     """Where to look: the argument, else $RAVDESS_DIR, else config.DATA_DIR, else the project root."""
     return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parent)
 
 
-def find(place):
+def find_corpus(place):
     """The Corpus in a folder, or of a manifest (.csv).
 
     raises : DataError when there are no clips, or when a manifest cannot be used
     """
     place = Path(place)
     if place.suffix.lower() == ".csv":
-        return manifest(place)
-    rows, left_out = ravdess(place)
+        return read_manifest(place)
+    rows, left_out = scan_ravdess(place)
     if rows:
-        return corpus(RAVDESS, rows, left_out, config.CLASSES, RAVDESS_CLIPS)
-    found = {name: by_convention(place, convention) for name, convention in CONVENTIONS.items()}
+        return make_corpus(RAVDESS, rows, left_out, config.CLASSES, RAVDESS_CLIPS)
+    found = {name: scan_by_convention(place, convention) for name, convention in CORPORA.items()}
     name = max(found, key=lambda name: len(found[name][0]))
     rows, left_out = found[name]
     if not rows:
         raise DataError(
             f"{place}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below, nor clips named as those of "
-            f"{', '.join(CONVENTIONS)}. `python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder "
+            f"{', '.join(CORPORA)}. `python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder "
             "that has clips, or a CSV that lists your own, is named with --data-dir; --demo needs no data")
-    return corpus(name, rows, left_out, None, CONVENTIONS[name].clips)
+    return make_corpus(name, rows, left_out, None, CORPORA[name].clips)
 
 
-def corpus(name, rows, left_out, classes, complete=None):
+def make_corpus(name, rows, left_out, classes, complete=None):
     """A Corpus of {file: row}. Classes, unless given, are those of the clips: first RAVDESS's, in its order."""
     clips = pd.DataFrame([dict(file=file, **rows[file]) for file in sorted(rows)])
     if classes is None:
@@ -141,15 +141,15 @@ def parse_name(name):
     return fields
 
 
-def ravdess(folder):
+def scan_ravdess(folder):
     """The speech clips of RAVDESS in `folder`, {file: row}, and what was left out, {reason: [file, ...]}.
 
     Looks for Actor_* in the folder and one level below, as the Zenodo and Kaggle archives unpack.
     """
     rows, left_out = {}, {reason: [] for reason in ("second copy", "song", "video", "foreign file", "bad name")}
     for path in [*sorted(folder.glob("Actor_*/*")), *sorted(folder.glob("*/Actor_*/*"))]:
-        if path.suffix.lower() != ".wav" or not LIKE_RAVDESS.fullmatch(path.stem):
-            like_video = path.suffix.lower() == ".mp4" and LIKE_RAVDESS.fullmatch(path.stem)
+        if path.suffix.lower() != ".wav" or not RAVDESS_NAME.fullmatch(path.stem):
+            like_video = path.suffix.lower() == ".mp4" and RAVDESS_NAME.fullmatch(path.stem)
             left_out["video" if like_video else "foreign file"].append(path.name)
             continue
         try:
@@ -170,7 +170,7 @@ def ravdess(folder):
 
 
 # -- others ----------------------------------------------------------------------------------------
-def by_convention(folder, convention):
+def scan_by_convention(folder, convention):
     """The WAVs below `folder` that are named by a convention, {file: row}, and what was left out."""
     rows, left_out = {}, {reason: [] for reason in ("second copy", "foreign file", "bad name")}
     for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".wav"):
@@ -193,7 +193,7 @@ def by_convention(folder, convention):
     return rows, left_out
 
 
-def manifest(path):
+def read_manifest(path):
     """The Corpus that a CSV lists. raises : DataError, naming the line where it can"""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
@@ -203,22 +203,22 @@ def manifest(path):
     if not isinstance(table.index, pd.RangeIndex):
         raise DataError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
     table.columns = table.columns.str.strip().str.lower()
-    missing = [name for name in NEEDED if name not in table]
+    missing = [name for name in REQUIRED_COLUMNS if name not in table]
     if missing and re.search("[;\t]", table.columns[0]):
         raise DataError(f"{path}: its first line is {table.columns[0]!r}; save it with commas between the fields")
     if missing:
         raise DataError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "
-                        f"{','.join(NEEDED)}[,{','.join(OPTIONAL)}]")
+                        f"{','.join(REQUIRED_COLUMNS)}[,{','.join(OPTIONAL_COLUMNS)}]")
     doubled = table.columns[table.columns.duplicated()]
     if len(doubled):
         raise DataError(f"{path}: two of its columns are called {doubled[0]!r}")
     table = table.map(str.strip)
-    for name in [*NEEDED, *(name for name in OPTIONAL if name in table)]:
+    for name in [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in table)]:
         blank = table.index[table[name] == ""]
         if len(blank):
             raise DataError(f"{path}: line {blank[0] + 2} has no {name}")
     for name in ("emotion", "speaker"):
-        unfit = table.index[table[name].isin(NOT_NAMES) | (name == "emotion") & ~table[name].str[0].str.isalpha()]
+        unfit = table.index[table[name].isin(RESERVED_WORDS) | (name == "emotion") & ~table[name].str[0].str.isalpha()]
         if len(unfit):
             raise DataError(f"{path}: line {unfit[0] + 2} has {name} {table[name][unfit[0]]!r}, which the tables of a "
                             "run would not read back as a name")
@@ -232,19 +232,19 @@ def manifest(path):
     if absent:
         raise DataError(f"{path}: {len(absent)} of its {len(table)} files do not exist, such as {absent[0]} (paths are "
                         f"relative to {path.parent})")
-    if "split" in table and not set(table.split) <= set(PARTS):
-        unknown = table.index[~table.split.isin(PARTS)][0]
+    if "split" in table and not set(table.split) <= set(SPLITS):
+        unknown = table.index[~table.split.isin(SPLITS)][0]
         raise DataError(f"{path}: line {unknown + 2} has split {table.split[unknown]!r}, which is not one of "
-                        f"{', '.join(PARTS)}")
-    columns = [name for name in table if name in {*NEEDED, *OPTIONAL}]
+                        f"{', '.join(SPLITS)}")
+    columns = [name for name in table if name in {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}]
     rows = {row["path"]: dict({name: row[name] for name in columns if name not in ("path", "speaker")},
                               actor=row["speaker"], path=str(path.parent / row["path"]))
             for row in table.to_dict("records")}
-    return corpus(path.stem, rows, {"column not known": [name for name in table if name not in columns]}, None)
+    return make_corpus(path.stem, rows, {"column not known": [name for name in table if name not in columns]}, None)
 
 
 # -- two at once -----------------------------------------------------------------------------------
-def across(train, test):
+def join_corpora(train, test):
     """One Corpus to train on and another to test on, as one with a column split; the emotions that both have.
 
     raises : DataError when they share fewer than two
@@ -262,4 +262,4 @@ def across(train, test):
                 rows[f"{number}-{own.short_name}/{row.pop('file')}"] = row
             else:
                 not_shared.append(row["file"])
-    return corpus(f"{train.name} to {test.name}", rows, {"emotion not shared": not_shared}, shared)
+    return make_corpus(f"{train.name} to {test.name}", rows, {"emotion not shared": not_shared}, shared)

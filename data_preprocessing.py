@@ -36,13 +36,13 @@ import features
 import interrupts
 import seeds
 from corpora import DataError
-from results import code_fingerprint, digest, naming, write_atomically
+from results import code_fingerprint, hash_json, with_path_in_error, write_atomically
 
-DOWNLOADED = Path(__file__).parent / "ravdess"
-SHORTEST_SECONDS = 0.1         # about one frame: anything shorter is a mistake
+DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
+MIN_SECONDS = 0.1         # about one frame: anything shorter is a mistake
 ROWS_AT_ONCE = 256             # clips in memory while the normaliser is fitted
-RATES = (1000, 1_000_000)      # Hz; what lies outside is a wrong header
-LOUDEST = 2.0**31              # full scale is 1; more than any whole number that sound is kept in
+SAMPLE_RATE_LIMITS = (1000, 1_000_000)      # Hz; what lies outside is a wrong header
+MAX_AMPLITUDE = 2.0**31              # full scale is 1; more than any whole number that sound is kept in
 SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
 # -- checking --------------------------------------------------------------------------------------
@@ -53,9 +53,9 @@ def survey(clips, cache_dir, jobs=-1):
     column recording already, clips that share it share the new one.
     raises : DataError listing every file that cannot be used.
     """
-    kept = Path(cache_dir) / f"survey-{digest([files_key(clips), code_fingerprint(__file__)])}.csv"
+    kept = Path(cache_dir) / f"survey-{hash_json([files_key(clips), code_fingerprint(__file__)])}.csv"
     if not kept.exists():
-        measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(measure)(path) for path in clips.path)
+        measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(inspect_clip)(path) for path in clips.path)
         bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
         if bad:
             headline = f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:"
@@ -65,10 +65,10 @@ def survey(clips, cache_dir, jobs=-1):
         with write_atomically(kept) as draft:
             facts.to_csv(draft, index=False)
     clips = clips.merge(pd.read_csv(kept, dtype={"file": str}), on="file", validate="one_to_one")
-    return clips.assign(recording=recordings(clips))
+    return clips.assign(recording=recording_groups(clips))
 
 
-def recordings(clips):
+def recording_groups(clips):
     """Names of the recordings that must not part, (clips,): what shares its sound, or a name in the column recording.
 
     Shared by way of a third clip counts as well. A name is the stem of the recording's first file.
@@ -81,7 +81,7 @@ def recordings(clips):
     return first.str.rsplit(".", n=1).str[0]
 
 
-def measure(path):
+def inspect_clip(path):
     """Facts of one file (dict), or what is wrong with it (str)."""
     try:
         samples, rate = read_audio(path)
@@ -95,10 +95,10 @@ def measure(path):
 def files_key(clips):
     """Hash of what the clips are: name, size and time of last change of every file."""
     stats = [(file, os.stat(path)) for file, path in zip(clips.file, clips.path)]
-    return digest([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
+    return hash_json([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
 
 
-def report(corpus, clips):
+def data_report(corpus, clips):
     """The data report, as text: a Corpus, and its clips as `survey` gives them."""
     counts = clips.emotion.value_counts().reindex(corpus.classes, fill_value=0)
     per_actor = clips.actor.value_counts()
@@ -138,15 +138,15 @@ def read_audio(path):
         raise DataError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
     if len(samples) == 0:
         raise DataError("empty: no samples")
-    if not RATES[0] <= rate <= RATES[1]:
+    if not SAMPLE_RATE_LIMITS[0] <= rate <= SAMPLE_RATE_LIMITS[1]:
         raise DataError(f"has a sample rate of {rate} Hz, which cannot be right")
-    if len(samples) < SHORTEST_SECONDS * rate:
-        raise DataError(f"too short: {len(samples) / rate:.3f} s, at least {SHORTEST_SECONDS} s are needed")
+    if len(samples) < MIN_SECONDS * rate:
+        raise DataError(f"too short: {len(samples) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
     if cut_off:
         raise DataError("truncated: the header promises more samples than the file holds")
     if not np.isfinite(samples).all():
         raise DataError("holds values that are not finite numbers")
-    if np.abs(samples).max() > LOUDEST:
+    if np.abs(samples).max() > MAX_AMPLITUDE:
         raise DataError(f"holds values up to {np.abs(samples).max():.0e}, where full scale is 1")
     if np.abs(samples).max() < SILENCE_PEAK:
         raise DataError("silent: no sample above -80 dBFS")
@@ -155,10 +155,10 @@ def read_audio(path):
 
 def load_waveform(path, *, sr, trim_db, peak_normalise):
     """A file (its path, or open) as the features want it: float32 (samples,) at `sr` Hz, mono, its ends trimmed."""
-    return prepare(*read_audio(path), sr=sr, trim_db=trim_db, peak_normalise=peak_normalise)
+    return resample_and_trim(*read_audio(path), sr=sr, trim_db=trim_db, peak_normalise=peak_normalise)
 
 
-def prepare(y, rate, *, sr, trim_db, peak_normalise):
+def resample_and_trim(y, rate, *, sr, trim_db, peak_normalise):
     """A waveform (samples,) at `rate` Hz -> resampled to `sr` Hz, its ends trimmed."""
     import librosa
     import soxr
@@ -239,8 +239,8 @@ def open_features(folder):
 
 def features_key(clips, settings):
     """Hash of everything that can change the arrays: sounds, settings, code and libraries."""
-    return digest([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS,
-                   settings.FRAMES, settings.COPIES, settings.AUGMENTATION_SETTINGS, settings.SEED,
+    return hash_json([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS,
+                   settings.N_FRAMES, settings.N_AUGMENTED, settings.AUGMENTATION_SETTINGS, settings.SEED,
                    code_fingerprint(features.__file__, seeds.__file__, __file__),
                    [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 
@@ -280,7 +280,7 @@ def new_array(path, dtype, shape):
 
     raises : OSError
     """
-    with naming(path):
+    with with_path_in_error(path):
         array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
         if hasattr(os, "posix_fallocate"):                                      # not on macOS
             with open(path, "r+b") as file:
@@ -290,17 +290,17 @@ def new_array(path, dtype, shape):
 
 def extract_clip(index, file, content, settings, driver):
     """One clip (the bytes of its file) and its copies -> its index and {array name: (1 + copies, ...)}."""
-    leave_interrupts_to(driver)
+    ignore_sigint_in_worker(driver)
     y = load_waveform(io.BytesIO(content), **settings.LOADING_SETTINGS)
     versions = [y]
-    for copy in range(1, settings.COPIES + 1):
+    for copy in range(1, settings.N_AUGMENTED + 1):
         rng = seeds.generator(settings.SEED, "augment", file, copy)
         versions.append(augment(y, rng, sr=settings.LOADING_SETTINGS["sr"], **settings.AUGMENTATION_SETTINGS))
     with threadpool_limits(1):          # matrix products in one order, whichever process this is
         extracted = [features.extract(version, **settings.FEATURE_SETTINGS) for version in versions]
     results = {"trimmed_seconds": np.float64(len(y) / settings.LOADING_SETTINGS["sr"])}
     for feature in extracted[0]:
-        fitted = [fit_length(version[feature], settings.FRAMES) for version in extracted]
+        fitted = [pad_or_crop(version[feature], settings.N_FRAMES) for version in extracted]
         x, lengths = np.stack([x for x, _ in fitted]), np.array([length for _, length in fitted])
         results[f"{feature}-sequences"] = x                                         # (1 + copies, frames, n)
         results[f"{feature}-functionals"] = features.functionals(x, lengths)        # (1 + copies, 13 n)
@@ -308,13 +308,13 @@ def extract_clip(index, file, content, settings, driver):
     return index, results
 
 
-def leave_interrupts_to(driver):
+def ignore_sigint_in_worker(driver):
     """Ctrl-C in a terminal reaches every process; only `driver` (a process id) shall act on it."""
     if os.getpid() != driver and threading.current_thread() is threading.main_thread():     # dask: another thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def fit_length(x, frames):
+def pad_or_crop(x, frames):
     """(any, n) -> (frames, n) and its real frames: zeros added at the end, or the middle kept."""
     start = max(0, (len(x) - frames) // 2)
     x = x[start:start + frames]
@@ -322,7 +322,7 @@ def fit_length(x, frames):
 
 
 # -- normalisation ---------------------------------------------------------------------------------
-def normaliser(x, lengths=None, rows=None, weights=None):
+def fit_scaler(x, lengths=None, rows=None, weights=None):
     """Mean of each column over the real frames of the *training part*, and its standard deviation over its weight.
 
     x       : (clips, frames, n) with lengths (clips,), or (clips, n) without; may be memory-mapped, as it is read in
@@ -345,7 +345,7 @@ def normaliser(x, lengths=None, rows=None, weights=None):
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def normalise(x, mean, std, lengths=None):
+def standardise(x, mean, std, lengths=None):
     """(x - mean) / std, and exactly 0 in padded frames, which is how the nets know them."""
     x = (x - mean) / std
     if lengths is not None:
@@ -357,26 +357,26 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="The data report: clips, emotions, actors, what is left out and why.")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--check", metavar="PLACE", help="folder with clips, or a CSV of them (default: as train.py)")
-    which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOADED, type=Path,
+    which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOAD_DIR, type=Path,
                        help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
                        "where train.py finds it), then report")
     args = parser.parse_args(arguments)
     try:
-        if args.download and not complete(args.download):
+        if args.download and not is_complete(args.download):
             download.fetch(args.download)
-        corpus = corpora.find(args.download or corpora.place_of(args.check))
+        corpus = corpora.find_corpus(args.download or corpora.data_dir(args.check))
         clips = survey(corpus.clips, config.CACHE_DIR)
     except (DataError, ValueError, OSError) as problem:
         print(f"data_preprocessing.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
-    print(report(corpus, clips))
+    print(data_report(corpus, clips))
 
 
-def complete(folder):
+def is_complete(folder):
     """Whether all clips of RAVDESS are there."""
-    return len(corpora.ravdess(folder)[0]) == corpora.RAVDESS_CLIPS
+    return len(corpora.scan_ravdess(folder)[0]) == corpora.RAVDESS_CLIPS
 
 
 if __name__ == "__main__":
-    interrupts.are_one_line()
+    interrupts.install_interrupt_handler()
     main()

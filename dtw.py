@@ -11,15 +11,15 @@ import librosa
 import numba
 import numpy as np
 
-SETTINGS = dict(
+DTW_PARAMS = dict(
     slope_reach=5,              # frames to either side that a slope is measured over
     slope_weight=4,             # frames: a column and what its slope adds up to in this time weigh the same
     stride=2,                   # frames that become one step; the time taken falls with its square
 )
-DIAGONAL = 1.5                  # price of a step in both clips, in steps in one; under 2, it is cheaper to keep pace
+DIAGONAL_STEP_COST = 1.5                  # price of a step in both clips, in steps in one; under 2, it is cheaper to keep pace
 
 
-def steps(x, *, slope_reach, slope_weight, stride):
+def frame_descriptors(x, *, slope_reach, slope_weight, stride):
     """What is compared of a clip: normalised frames, float (frames, n) -> float16 (ceil(frames / stride), 2 n)."""
     slope = librosa.feature.delta(x, width=2 * slope_reach + 1, order=1, axis=0, mode="nearest")     # per frame
     x = np.concatenate([x, slope_weight * slope], axis=1)                                           # (frames, 2 n)
@@ -68,7 +68,7 @@ def compiled_row():
             diagonal, cheapest[0] = cheapest[0], np.float32(np.inf)
             for j in range(len(b)):
                 here = apart(a[i], b[j])
-                way = min(diagonal + np.float32(DIAGONAL) * here, cheapest[j + 1] + here, cheapest[j] + here)
+                way = min(diagonal + np.float32(DIAGONAL_STEP_COST) * here, cheapest[j + 1] + here, cheapest[j] + here)
                 diagonal, cheapest[j + 1] = cheapest[j + 1], way
         return cheapest[len(b)] / np.float32(len(a) + len(b))
 

@@ -18,8 +18,8 @@ import joblib
 import numpy as np
 
 NAMES = ("loky", "dask", "ray")
-HERE = Path(__file__).parent
-PATIENCE_SECONDS = 10           # for a scheduler to answer
+PROJECT = Path(__file__).parent
+TIMEOUT_SECONDS = 10           # for a scheduler to answer
 GO_ON = "Finished fits are kept; the same command goes on from there"
 
 
@@ -35,7 +35,7 @@ class Workers(NamedTuple):
 
 
 @contextlib.contextmanager
-def engine(name, scheduler=None, jobs=None):
+def parallel_backend(name, scheduler=None, jobs=None):
     """Let joblib run its tasks on engine `name`, within the block.
 
     scheduler : address "HOST:PORT" of a dask scheduler or a ray head; None starts ray on this machine
@@ -75,7 +75,7 @@ def loky(scheduler):
     yield "loky", (TerminatedWorkerError,), dict, joblib.delayed        # every process maps the arrays
 
 
-def stay():
+def disable_worker_recycling():
     """Called in a worker: it is not to be replaced for having grown.
 
     Where psutil is installed, loky ends a worker that has grown by 300 MB since its first task. TensorFlow does, once,
@@ -93,7 +93,7 @@ def dask(scheduler):
     Scattered data would not do: dask drops copies that it takes for superfluous, and the last one dies with its worker.
     Tasks travel as bytes, so the scheduler, which looks into what it is given, needs none of our packages.
     """
-    distributed = optional("distributed", "requirements-dask.txt")
+    distributed = import_optional("distributed", "requirements-dask.txt")
     import cloudpickle  # of dask
     start = f"start it with `dask scheduler`, and workers with `dask worker {scheduler} --nworkers 2 --nthreads 1`"
 
@@ -119,7 +119,7 @@ def dask(scheduler):
                     del sys.modules[name]
 
     try:
-        client = distributed.Client(scheduler, timeout=PATIENCE_SECONDS)
+        client = distributed.Client(scheduler, timeout=TIMEOUT_SECONDS)
     except (OSError, TimeoutError, ValueError) as problem:
         raise EngineError(f"no dask scheduler answers at {scheduler}; {start}") from problem
     with client:
@@ -148,8 +148,8 @@ def dask(scheduler):
             function, args = pickle.loads(content)
             return function(*args)
 
-        register("code", Code({str(path.relative_to(HERE)): path.read_text(encoding="utf-8")
-                               for path in sorted(HERE.glob("*.py"))}))
+        register("code", Code({str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8")
+                               for path in sorted(PROJECT.glob("*.py"))}))
         try:
             yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError), \
                 share, delayed
@@ -162,19 +162,19 @@ def dask(scheduler):
 @contextlib.contextmanager
 def ray(scheduler):
     """Ray's workers, on a running cluster or started here."""
-    ray_package = optional("ray", "requirements-ray.txt")
+    ray_package = import_optional("ray", "requirements-ray.txt")
     from ray.util.joblib import ray_backend
 
     class Backend(ray_backend.RayBackend):
         supports_return_generator = True    # switched off for multiprocessing's pool; ray's delivers results as well
 
-    outside = [f"/{path.name}" for path in HERE.iterdir() if path.suffix != ".py"]
+    outside = [f"/{path.name}" for path in PROJECT.iterdir() if path.suffix != ".py"]
     try:
         if scheduler:                       # asked first: ray itself tries for ten minutes
             host, port = scheduler.rsplit(":", 1)
-            socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS).close()
+            socket.create_connection((host, int(port)), timeout=TIMEOUT_SECONDS).close()
         ray_package.init(scheduler, logging_level="ERROR", log_to_driver=False, include_dashboard=False if
-                         scheduler is None else None, runtime_env=dict(working_dir=str(HERE), excludes=outside))
+                         scheduler is None else None, runtime_env=dict(working_dir=str(PROJECT), excludes=outside))
     except (OSError, ValueError, RuntimeError) as problem:
         raise EngineError(f"no ray cluster answers at {scheduler}; start it with `ray start --head`, or leave "
                           "--scheduler out and ray runs on this machine") from problem
@@ -185,7 +185,7 @@ def ray(scheduler):
         ray_package.shutdown()
 
 
-def optional(package, requirements):
+def import_optional(package, requirements):
     """A package that only some engines need."""
     try:
         return __import__(package)

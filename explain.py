@@ -7,12 +7,12 @@
 import numpy as np
 
 PATCH = (8, 0.125)          # frames, share of the columns that are blanked together
-AT_ONCE = 256               # clips in one pass
+BATCH_SIZE = 256               # clips in one pass
 
 
-def answers(network, x):
+def predict_batches(network, x):
     """(clips, ...) -> float32 (clips, outputs), in pieces."""
-    pieces = [np.asarray(network(x[start:start + AT_ONCE], training=False)) for start in range(0, len(x), AT_ONCE)]
+    pieces = [np.asarray(network(x[start:start + BATCH_SIZE], training=False)) for start in range(0, len(x), BATCH_SIZE)]
     return np.concatenate(pieces)
 
 
@@ -30,7 +30,7 @@ def occlusion(network, x, length, label, patch=PATCH):
     blanked = np.repeat(x[None], len(corners), axis=0)                          # (patches, frames, n)
     for copy, (t, k) in zip(blanked, corners):
         copy[t:t + tall, k:k + wide] = 0
-    p = np.r_[answers(network, x[None]), answers(network, blanked)][:, label].clip(1e-7, 1 - 1e-7)
+    p = np.r_[predict_batches(network, x[None]), predict_batches(network, blanked)][:, label].clip(1e-7, 1 - 1e-7)
     odds = np.log(p / (1 - p))
     fall = odds[0] - odds[1:]                                                   # (patches,)
     total, covered = np.zeros((frames, n)), np.zeros((frames, n))
@@ -40,19 +40,19 @@ def occlusion(network, x, length, label, patch=PATCH):
     return (total / np.maximum(covered, 1))[:length]
 
 
-def importance(network, x, labels, groups, rng, repeats=5):
+def permutation_importance(network, x, labels, groups, rng, repeats=5):
     """How far accuracy falls where the columns of a group are shuffled over the clips, together: (groups, repeats).
 
     x : (clips, columns), normalised; labels : int (clips,); groups : int (columns,), 0 ... groups - 1
     Breiman, "Random forests", 2001.
     """
-    right = (answers(network, x).argmax(axis=1) == labels).mean()
+    right = (predict_batches(network, x).argmax(axis=1) == labels).mean()
     falls = np.empty((groups.max() + 1, repeats))
     for group in range(len(falls)):
         for repeat in range(repeats):
             shuffled = x.copy()
             shuffled[:, groups == group] = x[rng.permutation(len(x))][:, groups == group]
-            falls[group, repeat] = right - (answers(network, shuffled).argmax(axis=1) == labels).mean()
+            falls[group, repeat] = right - (predict_batches(network, shuffled).argmax(axis=1) == labels).mean()
     return falls
 
 
@@ -60,5 +60,5 @@ def penultimate(network, x):
     """What the last layer decides on: (clips, ...) -> (clips, units), the members' units side by side."""
     import keras
     members = [layer for layer in network.layers if isinstance(layer, keras.Model)] or [network]
-    return np.concatenate([answers(keras.Model(member.inputs[0], member.layers[-1].input), x) for member in members],
+    return np.concatenate([predict_batches(keras.Model(member.inputs[0], member.layers[-1].input), x) for member in members],
                           axis=1)

@@ -8,9 +8,9 @@ import numpy as np
 
 import results
 
-FILES = {"litert": "model.tflite", "onnx": "model.onnx"}
+EXPORT_FILES = {"litert": "model.tflite", "onnx": "model.onnx"}
 TOLERANCE = 1e-5                # of a probability: float32 sums in another order differ by some 1e-7
-REAL_SHARES = (1, 0.5, 0.1)     # of the frames of the clips that are compared; the rest is padding
+REAL_FRACTIONS = (1, 0.5, 0.1)     # of the frames of the clips that are compared; the rest is padding
 
 
 class ExportError(ValueError):
@@ -19,14 +19,14 @@ class ExportError(ValueError):
 
 def export(folder, form):
     """Write folder/model.tflite or folder/model.onnx. -> its path, largest difference of a probability to Keras's"""
-    if not (folder / results.NETWORK).exists():
-        raise ExportError(f"{folder}: no {results.NETWORK} there, and only networks can be exported")
+    if not (folder / results.NETWORK_FILE).exists():
+        raise ExportError(f"{folder}: no {results.NETWORK_FILE} there, and only networks can be exported")
     import keras
 
     import fit
-    network = fit.saved_network(folder / results.NETWORK)
+    network = fit.load_network(folder / results.NETWORK_FILE)
     shape = (1, *network.input_shape[1:])
-    with results.write_atomically(folder / FILES[form]) as draft:
+    with results.write_atomically(folder / EXPORT_FILES[form]) as draft:
         try:
             with fit.quiet_start():
                 network.export(draft, format=form, verbose=False,
@@ -35,15 +35,15 @@ def export(folder, form):
         except ImportError as problem:
             raise ExportError(f"--export {form} needs more packages ({problem}): "
                               "pip install -r requirements-export.txt") from problem
-        clips = [clip(shape, share) for share in REAL_SHARES]
-        difference = max(float(np.abs(run(x) - fit.probabilities(network, x)).max()) for x in clips)
+        clips = [random_input(shape, share) for share in REAL_FRACTIONS]
+        difference = max(float(np.abs(run(x) - fit.predict_proba(network, x)).max()) for x in clips)
         if difference > TOLERANCE:
             raise ExportError(f"{folder}: {form} gives other answers than Keras, by up to {difference:.1e}; nothing is "
                               "written")
-    return folder / FILES[form], difference
+    return folder / EXPORT_FILES[form], difference
 
 
-def clip(shape, real):
+def random_input(shape, real):
     """A random normalised input; of frames only the share `real`, then zeros."""
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     if x.ndim == 3:

@@ -18,7 +18,7 @@ CEPSTRA = ("mfcc", "gauss")
 FUNCTIONALS = ("mean", "std", "max", "min", "median", "skewness", "kurtosis",
                "p10", "p25", "p75", "p90", "range", "iqr")
 PERCENTILES = (10, 25, 50, 75, 90)
-SMALLEST_POWER = 1e-10          # added to nothing, only a floor under the logarithm: -100 dB
+AMIN = 1e-10          # added to nothing, only a floor under the logarithm: -100 dB
 
 
 def extract(y, *, sr, n_fft, hop_length, n_mels, n_mfcc, n_gauss, n_gauss_coefficients, fmin, fmax, top_db):
@@ -53,7 +53,7 @@ def mel_spectrogram(power, *, sr, n_mels, fmin, fmax, top_db):
 
     Slaney's mel scale and area-normalised triangular filters, as librosa's defaults.
     """
-    return decibel(power @ mel_filters(sr, 2 * (power.shape[1] - 1), n_mels, fmin, fmax).T, top_db)
+    return power_to_db(power @ mel_filters(sr, 2 * (power.shape[1] - 1), n_mels, fmin, fmax).T, top_db)
 
 
 def gaussian_cepstrum(power, *, sr, n_filters, n_coefficients, fmin, fmax, top_db):
@@ -65,7 +65,7 @@ def gaussian_cepstrum(power, *, sr, n_filters, n_coefficients, fmin, fmax, top_d
     identification using fused MFCC and IMFCC feature sets based on Gaussian filter", 2009.
     """
     filters = gaussian_filters(sr, 2 * (power.shape[1] - 1), n_filters, fmin, fmax)
-    return cepstrum(decibel(power @ filters.T, top_db), n_coefficients)
+    return cepstrum(power_to_db(power @ filters.T, top_db), n_coefficients)
 
 
 def cepstrum(decibels, n_coefficients):
@@ -73,13 +73,13 @@ def cepstrum(decibels, n_coefficients):
     return scipy.fft.dct(decibels, type=2, norm="ortho", axis=1)[:, :n_coefficients]
 
 
-def decibel(power, top_db):
+def power_to_db(power, top_db):
     """10 log10 of a power, with a floor `top_db` below the clip's largest value (None: no such floor)."""
-    level = 10 * np.log10(np.maximum(power, SMALLEST_POWER))
+    level = 10 * np.log10(np.maximum(power, AMIN))
     return level if top_db is None else np.maximum(level, level.max() - top_db)
 
 
-def weights(feature, n, lifter):
+def cepstral_weights(feature, n, lifter):
     """What each column of a feature counts, once it varies as much as any other: float (n,), root mean square 1.
 
     Coefficient k of a cepstrum counts exp(-k / lifter), in the manner of liftering (Juang et al., "On the use of

@@ -42,7 +42,7 @@ def train(run, tasks, tables, do, inputs, workers):
     planned = plan(tasks, tables["fits"])
     folder = lambda task: run / FOLDER / f"{task.feature}-{task.model}"                     # noqa: E731
     waiting = [task for task in planned
-               if (results.finished_fit(folder(task)) or {}).get("settings_hash") != task.settings_hash]
+               if (results.read_metrics(folder(task)) or {}).get("settings_hash") != task.settings_hash]
     print(f"final models, on all clips: {', '.join(folder(task).name for task in planned)}; "
           f"{len(planned) - len(waiting)} finished before", flush=True)
     parallel = joblib.Parallel(min(workers.jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
@@ -58,7 +58,7 @@ def plan(tasks, fits):
     """A task for each kind of model, with the feature that inner validation prefers and the epochs it kept."""
     planned = []
     done = {} if fits.empty else {
-        kind: rows for kind, rows in fits.groupby(["feature", "model"]) if len(rows) == tasks[0].settings.FOLDS}
+        kind: rows for kind, rows in fits.groupby(["feature", "model"]) if len(rows) == tasks[0].settings.N_FOLDS}
     for model in dict.fromkeys(task.model for task in tasks):
         features = {task.feature for task in tasks if task.model == model and (task.feature, model) in done}
         if not features:
@@ -66,14 +66,14 @@ def plan(tasks, fits):
         feature = max(sorted(features), key=lambda name: done[name, model].validation_accuracy.mean())
         folds = [task for task in tasks if (task.feature, task.model) == (feature, model)]
         settings = copy.copy(folds[0].settings)
-        settings.KEEP, settings.EPOCHS = "last", {
+        settings.CHECKPOINT, settings.EPOCHS = "last", {
             model: round(done[feature, model].best_epoch.median())} if model in settings.EPOCHS else {}
         clips = np.arange(len(folds[0].clips))
         planned.append(dataclasses.replace(
             folds[0], fold=FOLDER, settings=settings, seed=seed_for(settings.SEED, "fit", feature, model, FOLDER),
-            settings_hash=results.digest([[task.settings_hash for task in folds], settings.EPOCHS]),
+            settings_hash=results.hash_json([[task.settings_hash for task in folds], settings.EPOCHS]),
             members=[{"train": clips, "validation": clips[:0], "test": clips[:0]}]
-            * (settings.MEMBERS if settings.EPOCHS else 1)))                # SVMs have nothing random
+            * (settings.ENSEMBLE_SIZE if settings.EPOCHS else 1)))                # SVMs have nothing random
     if not planned:
         raise FinalError("--final needs all folds of at least one model; run train.py without --folds first")
     return planned
@@ -93,7 +93,7 @@ def with_folds(files, task, tables):
 
 def goes_with(folder, fits):
     """Whether the final model in a folder was made after these fits of its kind, not after those of other settings."""
-    metrics = results.finished_fit(folder)
+    metrics = results.read_metrics(folder)
     return metrics is not None and metrics.get("folds") == sorted(fits.settings_hash)
 
 
@@ -124,7 +124,7 @@ hours. {terms}
 
 ## Numbers
 Of models trained alike, each tested on clips that it had not seen. The models here were trained on all clips, and
-tested on none. A network is the mean of {config["MEMBERS"]} that differ in their first weights. Protocol:
+tested on none. A network is the mean of {config["ENSEMBLE_SIZE"]} that differ in their first weights. Protocol:
 {config["protocol"]}.
 
 {chr(10).join(lines)}

@@ -43,8 +43,8 @@ with quiet_start():
 
 import model
 import seeds
-from data_preprocessing import normalise, normaliser
-from splits import by_those_that_left_out
+from data_preprocessing import fit_scaler, standardise
+from splits import out_of_fold_mean
 
 tf.get_logger().setLevel("ERROR")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # of mallopt(3)
@@ -59,7 +59,7 @@ def fit(kind, x, lengths, labels, members, seed, settings, weights=None):
     lengths : int (clips, versions), real frames; None for functionals
     labels  : int (clips,); those of the test part are not looked at
     members : [{"train", "validation", "test"}: clip indices], as `splits.members_of_fold` gives them; the test part is
-              the same for all. Without validation clips (KEEP "last") nothing is validated
+              the same for all. Without validation clips (CHECKPOINT "last") nothing is validated
     weights : (n,), what each column counts (features.weights); None: all the same
     The members share one normaliser, fitted on all clips that any of them trains on (without their labels).
 
@@ -68,62 +68,62 @@ def fit(kind, x, lengths, labels, members, seed, settings, weights=None):
               `splits.validated(members)`, each by those members that left the clip out; test by all)
     """
     start = time.perf_counter()
-    one_thread()
+    use_one_thread()
     versions = x.shape[1]
     every_x = x.reshape(-1, *x.shape[2:])                                       # (clips x versions, frames, n), a view
     every_length = None if lengths is None else lengths.reshape(-1)
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))    # by any member
-    mean, std = normaliser(every_x, every_length, rows_of(heard, versions), weights)
+    mean, std = fit_scaler(every_x, every_length, variant_rows(heard, versions), weights)
 
     trained, histories, validation = [], [], []
     for number, parts in enumerate(members):
-        own_seed, rows = seeds.seed_for(seed, "member", number), rows_of(parts["train"], versions)
+        own_seed, rows = seeds.seed_for(seed, "member", number), variant_rows(parts["train"], versions)
         keras.utils.set_random_seed(own_seed)
         batch_size = min(settings.BATCH_SIZE[kind], len(rows))
         network = new_network(kind, x.shape[2:], len(rows) // batch_size, own_seed, settings)
-        epoch = batches(every_x, every_length, rows, labels[rows // versions], mean, std, batch_size, own_seed,
+        epoch = make_dataset(every_x, every_length, rows, labels[rows // versions], mean, std, batch_size, own_seed,
                         settings)
-        x_validation = original(x, lengths, parts["validation"], mean, std)     # (clips, frames, n)
-        history = train(network, epoch, x_validation, labels[parts["validation"]], kind, settings)
+        x_validation = load_unaugmented(x, lengths, parts["validation"], mean, std)     # (clips, frames, n)
+        history = train_network(network, epoch, x_validation, labels[parts["validation"]], kind, settings)
         histories.append(history.assign(member=number))
-        validation.append(probabilities(network, x_validation))
+        validation.append(predict_proba(network, x_validation))
         trained.append([np.array(variable) for variable in network.variables])
 
-    network = together(kind, x.shape[2:], trained, settings)
-    x_test = original(x, lengths, members[0]["test"], mean, std)
-    return dict(model=model_bytes(network), mean=mean, std=std, parameters=network.count_params(),
+    network = build_ensemble(kind, x.shape[2:], trained, settings)
+    x_test = load_unaugmented(x, lengths, members[0]["test"], mean, std)
+    return dict(model=network_bytes(network), mean=mean, std=std, parameters=network.count_params(),
                 history=pd.concat(histories, ignore_index=True),
-                validation=by_those_that_left_out(members, validation), test=probabilities(network, x_test),
+                validation=out_of_fold_mean(members, validation), test=predict_proba(network, x_test),
                 seconds=time.perf_counter() - start)
 
 
-def rows_of(clips, versions):
+def variant_rows(clips, versions):
     """Where clips and their copies lie, if all versions of all clips stand in one column: int (clips x versions,)."""
     return (np.asarray(clips)[:, None] * versions + np.arange(versions)).ravel()
 
 
-def train(network, epoch, x_validation, labels, kind, settings):
+def train_network(network, epoch, x_validation, labels, kind, settings):
     """Train a new network on the batches of `epoch`, again and again: -> table of its epochs (pd.DataFrame)."""
-    targets = smooth(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES))
+    targets = smoothed_one_hot(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES))
     history = History()
     network.fit(epoch, epochs=settings.EPOCHS[kind], shuffle=False,
                 validation_data=(x_validation, targets) if len(targets) else None,
                 validation_batch_size=len(targets) or None,
                 callbacks=callbacks(kind, history, settings), verbose=0)
-    return history.table(settings.KEEP)
+    return history.table(settings.CHECKPOINT)
 
 
-def together(kind, input_shape, trained, settings):
+def build_ensemble(kind, input_shape, trained, settings):
     """One network that averages the members, from the values of all their variables: [[array, ...], ...]."""
     keras.utils.clear_session()             # layer names are counted from the start again
     networks = [model.BUILDERS[kind](input_shape, len(settings.CLASSES)) for _ in trained]
     for network, values in zip(networks, trained):
         for variable, value in zip(network.variables, values):
             variable.assign(value)
-    return model.average(networks)
+    return model.average_ensemble(networks)
 
 
-def one_thread():
+def use_one_thread():
     """One thread for TensorFlow, so that as many fits as cores run side by side and sums keep their order.
 
     And memory that TensorFlow frees stays with the process: by default glibc hands every large array back to
@@ -138,8 +138,8 @@ def one_thread():
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-TRACED = {}         # {what it was built and compiled for: (network, initial values)} of this process
-MOST_TRACED = 12    # of them are kept: enough for a study whose folds are alike
+TRACED_NETWORKS = {}         # {what it was built and compiled for: (network, initial values)} of this process
+MAX_TRACED = 12    # of them are kept: enough for a study whose folds are alike
 
 
 def new_network(kind, input_shape, steps, seed, settings):
@@ -148,29 +148,29 @@ def new_network(kind, input_shape, steps, seed, settings):
     TensorFlow takes as long to trace a network as to train it for some epochs. So it is traced once in a process,
     and the next fit of the same kind and shape gets the same object with every variable set as if it were new.
     """
-    built_for = (kind, input_shape, steps, settings.CLASSES, settings.WEIGHT_DECAY, settings.EMA)
-    if built_for not in TRACED:
-        if len(TRACED) >= MOST_TRACED:
-            del TRACED[next(iter(TRACED))]      # the oldest
+    built_for = (kind, input_shape, steps, settings.CLASSES, settings.WEIGHT_DECAY, settings.EMA_DECAY)
+    if built_for not in TRACED_NETWORKS:
+        if len(TRACED_NETWORKS) >= MAX_TRACED:
+            del TRACED_NETWORKS[next(iter(TRACED_NETWORKS))]      # the oldest
         keras.utils.clear_session()             # layer names are counted from the start again
         network = model.BUILDERS[kind](input_shape, len(settings.CLASSES))
         network.compile(
             keras.optimizers.AdamW(weight_decay=settings.WEIGHT_DECAY,
-                                   use_ema=settings.EMA > 0, ema_momentum=settings.EMA or None),
+                                   use_ema=settings.EMA_DECAY > 0, ema_momentum=settings.EMA_DECAY or None),
             loss="categorical_crossentropy", metrics=["accuracy"],
             jit_compile=False,                  # XLA was slower on the CPU for every net tried: EXPERIMENTS.md
             steps_per_execution=steps)          # a whole epoch in one call
         network.optimizer.build(network.trainable_variables)
-        TRACED[built_for] = network, [np.array(variable.numpy()) for variable in network.variables]
-    network, initial_values = TRACED[built_for]
-    initialise(network, initial_values, seed)
+        TRACED_NETWORKS[built_for] = network, [np.array(variable.numpy()) for variable in network.variables]
+    network, initial_values = TRACED_NETWORKS[built_for]
+    initialise_weights(network, initial_values, seed)
     for variable in network.optimizer.variables:
         variable.assign(np.zeros(variable.shape, variable.dtype))
     network.optimizer.learning_rate = settings.LEARNING_RATE[kind]
     return network
 
 
-def initialise(network, initial_values, seed):
+def initialise_weights(network, initial_values, seed):
     """Draw every random variable of a network from a seed of its own; give the others their initial values.
 
     Keras would draw them from Python's one generator, which other threads of a worker use as well.
@@ -186,34 +186,34 @@ def initialise(network, initial_values, seed):
         variable.assign(value)
 
 
-def original(x, lengths, clips, mean, std):
+def load_unaugmented(x, lengths, clips, mean, std):
     """The chosen clips as recorded, without copies, normalised: (clips, ...)."""
-    return normalise(np.asarray(x[clips, 0]), mean, std, None if lengths is None else lengths[clips, 0])
+    return standardise(np.asarray(x[clips, 0]), mean, std, None if lengths is None else lengths[clips, 0])
 
 
-def smooth(labels, smoothing, classes):
+def smoothed_one_hot(labels, smoothing, classes):
     """One-hot targets with `smoothing` of each spread evenly: int (clips,) -> float32 (clips, classes)."""
     return np.eye(classes, dtype=np.float32)[labels] * (1 - smoothing) + np.float32(smoothing / classes)
 
 
-def probabilities(network, x):
+def predict_proba(network, x):
     """(clips, ...) -> (clips, classes), in one pass."""
     return np.asarray(network(x, training=False)) if len(x) else np.empty((0, *network.output_shape[1:]), np.float32)
 
 
 # -- batches ---------------------------------------------------------------------------------------
-def batches(x, lengths, rows, labels, mean, std, batch_size, seed, settings):
+def make_dataset(x, lengths, rows, labels, mean, std, batch_size, seed, settings):
     """tf.data.Dataset of one epoch: (batch, ...) inputs and (batch, classes) targets, new draws every epoch.
 
     x (any, frames, n) with lengths (any,), or (any, n) without, stays where it is, say on disk; a batch of its
     `rows` is read when its turn comes, then normalised, masked and mixed in one compiled step.
     labels : int, of each of the rows
     """
-    targets = tf.constant(smooth(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES)))
+    targets = tf.constant(smoothed_one_hot(labels, settings.LABEL_SMOOTHING, len(settings.CLASSES)))
     mean, std = tf.constant(mean, tf.float32), tf.constant(std, tf.float32)
     row_lengths = None if lengths is None else tf.constant(lengths[rows], tf.int64)
     widest = dict(frames=int(settings.TIME_MASK_SECONDS * settings.SAMPLE_RATE / settings.HOP_LENGTH),
-                  bands=int(settings.BAND_MASK_SHARE * x.shape[-1]))
+                  bands=int(settings.FREQ_MASK_FRACTION * x.shape[-1]))
 
     def make(indices, draw):
         own_seeds, masks = tf.random.split([draw, 0], 3), []
@@ -221,11 +221,11 @@ def batches(x, lengths, rows, labels, mean, std, batch_size, seed, settings):
         batch = tf.ensure_shape(batch, (batch_size, *x.shape[1:]))
         if row_lengths is not None:
             real = tf.sequence_mask(tf.gather(row_lengths, indices), x.shape[1], tf.float32)
-            real *= band_mask(batch_size, x.shape[1], widest["frames"], own_seeds[0])
-            bands = band_mask(batch_size, x.shape[2], widest["bands"], own_seeds[1])
+            real *= random_mask(batch_size, x.shape[1], widest["frames"], own_seeds[0])
+            bands = random_mask(batch_size, x.shape[2], widest["bands"], own_seeds[1])
             masks = [real[:, :, None], bands[:, None, :]]               # (batch, frames, 1), (batch, 1, n)
-        share = mixup_shares(batch_size, settings.MIXUP_ALPHA, own_seeds[2])
-        return normalised_masked_mixed(batch, mean, std, masks, share), mixed(tf.gather(targets, indices), share)
+        share = mixup_weights(batch_size, settings.MIXUP_ALPHA, own_seeds[2])
+        return standardise_mask_mix(batch, mean, std, masks, share), mixup(tf.gather(targets, indices), share)
 
     order = tf.data.Dataset.range(len(rows)).shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
@@ -237,14 +237,14 @@ def batches(x, lengths, rows, labels, mean, std, batch_size, seed, settings):
 
 
 @tf.function(jit_compile=True)      # one pass over the batch in place of ten
-def normalised_masked_mixed(batch, mean, std, masks, share):
+def standardise_mask_mix(batch, mean, std, masks, share):
     batch = (batch - mean) / std
     for mask in masks:
         batch = batch * mask
-    return mixed(batch, share)
+    return mixup(batch, share)
 
 
-def mixed(x, share):
+def mixup(x, share):
     """Each row mixed with its neighbour: x (batch, ...), share (batch,) of itself, the rest of the row before.
 
     Zhang et al., "mixup: beyond empirical risk minimization", 2018. Rows are in random order, so a neighbour is a
@@ -254,7 +254,7 @@ def mixed(x, share):
     return share * x + (1 - share) * tf.roll(x, 1, axis=0)
 
 
-def mixup_shares(batch_size, alpha, seed):
+def mixup_weights(batch_size, alpha, seed):
     """(batch,) draws of Beta(alpha, alpha), or 1 minus it: the row itself outweighs. Alpha 0: all 1, no mixing."""
     if alpha == 0:
         return tf.ones(batch_size)
@@ -263,7 +263,7 @@ def mixup_shares(batch_size, alpha, seed):
     return tf.maximum(share, 1 - share)
 
 
-def band_mask(batch_size, size, widest, seed):
+def random_mask(batch_size, size, widest, seed):
     """SpecAugment's mask: (batch, size) of ones with a run of 0 to `widest` zeros in each row.
 
     Park et al., "SpecAugment", 2019. Zero is the mean of normalised features.
@@ -278,16 +278,16 @@ def band_mask(batch_size, size, widest, seed):
 # -- during training -------------------------------------------------------------------------------
 def callbacks(kind, history, settings):
     """What happens after each epoch. Only validation clips are looked at."""
-    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.EMA > 0 else []
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.EMA_DECAY > 0 else []
     stopping = [keras.callbacks.EarlyStopping("val_choice", mode="max", patience=settings.EARLY_STOPPING_PATIENCE,
-                                              restore_best_weights=True)] if settings.KEEP == "best" else []
+                                              restore_best_weights=True)] if settings.CHECKPOINT == "best" else []
     # Averaging comes first: the averaged weights are what the others see, keep and restore.
-    return [*averaged, history, *stopping, schedule(settings.LEARNING_RATE[kind], settings.EPOCHS[kind], settings)]
+    return [*averaged, history, *stopping, lr_schedule(settings.LEARNING_RATE[kind], settings.EPOCHS[kind], settings)]
 
 
-def schedule(start, epochs, settings):
+def lr_schedule(start, epochs, settings):
     """Callback that lowers the learning rate from `start`."""
-    if settings.SCHEDULE == "cosine":
+    if settings.LR_SCHEDULE == "cosine":
         return keras.callbacks.LearningRateScheduler(
             lambda epoch, _: start * (1 + math.cos(math.pi * epoch / epochs)) / 2)
     return keras.callbacks.ReduceLROnPlateau("val_loss", mode="min", factor=settings.PLATEAU_FACTOR,
@@ -323,7 +323,7 @@ class History(keras.callbacks.Callback):
         return table.assign(kept=(table.index == kept).astype(int))
 
 
-def model_bytes(network):
+def network_bytes(network):
     """The content of a .keras file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -331,6 +331,6 @@ def model_bytes(network):
         return path.read_bytes()
 
 
-def saved_network(path):
+def load_network(path):
     """The network in a .keras file, in Keras's safe mode: no code comes with it."""
     return keras.models.load_model(path, compile=False, safe_mode=True)

@@ -3,7 +3,7 @@ import sys
 import warnings
 
 
-def are_one_line():
+def install_interrupt_handler():
     """From here on an interrupt that nobody catches says "stopped" in place of where; the exit status stays a shell's.
 
     What is being written when it comes is cleared away as after any error (results.write_atomically).

@@ -29,8 +29,8 @@ def cnn1d(input_shape, classes):
     """CNN of gated residual blocks, each twice as wide in time as the one before, every one read out."""
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, real = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    _, _, readouts = pyramid(x, real, CNN1D_DILATIONS)
-    return Model(frames, classifier(readouts, classes, HEAD_DROPOUT["cnn1d"]), name="cnn1d")
+    _, _, readouts = gated_stack(x, real, CNN1D_DILATIONS)
+    return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["cnn1d"]), name="cnn1d")
 
 
 def bilstm(input_shape, classes):
@@ -43,23 +43,23 @@ def bilstm(input_shape, classes):
     readouts = []
     for layer, units in enumerate(BILSTM_UNITS, start=1):
         if layer > 1:
-            x, real = halve(x), halve(real)
+            x, real = max_pool_half(x), max_pool_half(real)
         x = layers.Dropout(RECURRENT_DROPOUT["bilstm"])(x)
-        x = recurrent(x, real, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
-        readouts.append(mean(x, real))
-    return Model(frames, classifier(readouts, classes, HEAD_DROPOUT["bilstm"]), name="bilstm")
+        x = masked_bilstm(x, real, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
+        readouts.append(masked_mean(x, real))
+    return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["bilstm"]), name="bilstm")
 
 
 def hybrid(input_shape, classes):
     """Gated residual blocks as in `cnn1d`, then a bidirectional LSTM over what they found."""
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, real = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    x, real, readouts = pyramid(x, real, HYBRID_DILATIONS)
-    x, real = halve(x), halve(real)                                         # (batch, frames/8, CHANNELS)
+    x, real, readouts = gated_stack(x, real, HYBRID_DILATIONS)
+    x, real = max_pool_half(x), max_pool_half(real)                                         # (batch, frames/8, CHANNELS)
     x = layers.Dropout(RECURRENT_DROPOUT["hybrid"])(x)
-    x = recurrent(x, real, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
-    readouts.append(mean(x, real))
-    return Model(frames, classifier(readouts, classes, HEAD_DROPOUT["hybrid"]), name="hybrid")
+    x = masked_bilstm(x, real, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
+    readouts.append(masked_mean(x, real))
+    return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["hybrid"]), name="hybrid")
 
 
 def mlp(input_shape, classes):
@@ -76,7 +76,7 @@ def mlp(input_shape, classes):
 BUILDERS = {"cnn1d": cnn1d, "bilstm": bilstm, "hybrid": hybrid, "mlp": mlp}
 
 
-def average(networks):
+def average_ensemble(networks):
     """One network that returns the mean of the probabilities of `networks`, which take the same input."""
     if len(networks) == 1:
         return networks[0]
@@ -104,26 +104,26 @@ def stem(frames, channels, kernel, stride):
     return layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)) * real, real
 
 
-def pyramid(x, real, dilations):
+def gated_stack(x, real, dilations):
     """Groups of gated residual blocks, half the steps from group to group: -> x, real, [mean of each block]."""
     readouts = []
     for stage, group in enumerate(dilations, start=1):
         if stage > 1:
-            x, real = halve(x), halve(real)
+            x, real = max_pool_half(x), max_pool_half(real)
         for dilation in group:
-            x = gated_residual(x, real, dilation, f"stage{stage}_block{dilation}")
-            readouts.append(mean(x, real))
+            x = gated_block(x, real, dilation, f"stage{stage}_block{dilation}")
+            readouts.append(masked_mean(x, real))
     return x, real, readouts
 
 
-def gated_residual(x, real, dilation, name):
+def gated_block(x, real, dilation, name):
     """x * sigmoid(two convolutions): a residual block that lets through, or not, what it is given.
 
     (batch, steps, channels) -> the same shape. The kernels see every `dilation`-th step. The gate in place of a
     plain addition is TIM-Net's idea (Ye et al., "Temporal modeling matters", 2023).
     """
     channels, steps = x.shape[-1], x.shape[1]
-    gate, real = fold(x, dilation), fold(real, dilation)                    # (batch, rows, dilation, channels or 1)
+    gate, real = interleave(x, dilation), interleave(real, dilation)                    # (batch, rows, dilation, channels or 1)
     for number in (1, 2):
         gate = layers.Conv2D(channels, (3, 1), padding="same", use_bias=False, name=f"{name}_conv{number}")(gate)
         gate = layers.BatchNormalization(momentum=NORM_MOMENTUM)(gate)
@@ -133,7 +133,7 @@ def gated_residual(x, real, dilation, name):
     return x * ops.sigmoid(gate)
 
 
-def fold(x, dilation):
+def interleave(x, dilation):
     """(batch, steps, n) -> (batch, rows, dilation, n), filled up with zeros at the end.
 
     A convolution down the columns is then a dilated one over the steps, at twice the speed of TensorFlow's own.
@@ -143,23 +143,23 @@ def fold(x, dilation):
     return ops.reshape(x, (-1, rows, dilation, x.shape[-1]))
 
 
-def recurrent(x, real, units, name):
+def masked_bilstm(x, real, units, name):
     """Bidirectional LSTM over the real steps: (batch, steps, n) -> (batch, steps, 2 units), 0 where not real."""
     lstm = layers.Bidirectional(layers.LSTM(units, return_sequences=True), name=name)
     return lstm(x, mask=ops.squeeze(real, -1) > 0) * real
 
 
-def halve(x):
+def max_pool_half(x):
     """Maximum of neighbouring frames: (batch, frames, n) -> (batch, ceil(frames / 2), n)."""
     return layers.MaxPooling1D(2, 2, padding="same")(x)
 
 
-def mean(x, real):
+def masked_mean(x, real):
     """Mean over the real steps of x, which is 0 elsewhere: (batch, steps, channels) -> (batch, channels)."""
     return ops.sum(x, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0)
 
 
-def classifier(readouts, classes, dropout):
+def classification_head(readouts, classes, dropout):
     """The means of all layers side by side, dropout, softmax: -> (batch, classes)."""
     x = layers.Dropout(dropout)(layers.Concatenate(name="readout")(readouts))
     return layers.Dense(classes, activation="softmax", name="emotion")(x)

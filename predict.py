@@ -15,7 +15,7 @@ from pathlib import Path
 import config
 import interrupts
 
-JUST_A_FEW = 8              # files: fewer are not worth starting processes for
+MIN_FILES_PARALLEL = 8              # files: fewer are not worth starting processes for
 
 
 def parse(arguments=None):
@@ -23,7 +23,7 @@ def parse(arguments=None):
     parser.add_argument("files", nargs="*", metavar="FILE", help="audio files, or folders (WAV, FLAC, MP3, OGG)")
     parser.add_argument("--model", metavar="DIR", help="folder of a finished fit (default: of the model with the best "
                         "inner validation in the run)")
-    parser.add_argument("--run", metavar="NAME", default=config.RUN, help="run with the models (default: %(default)s)")
+    parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME, help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--committee", action="store_true", help="average the models of the committees of all folds")
@@ -53,7 +53,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.are_one_line()
+    interrupts.install_interrupt_handler()
     ARGUMENTS = parse()
 
 import json
@@ -76,14 +76,14 @@ import scores
 import svm
 
 SHORT_SECONDS = 0.5             # after trimming; less than a word
-CLIPPED_SHARE = 0.001           # of the samples at full scale, from which on clipping is audible
-FULL_SCALE = 0.999
-SILENT_BELOW_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
-KEPT = ("labels", "feature", "input", "frames", "mean", "std", "temperature", "loading", "features")    # with a model
+MAX_CLIPPED_FRACTION = 0.001           # of the samples at full scale, from which on clipping is audible
+CLIPPING_LEVEL = 0.999
+PAUSE_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
+METADATA_KEYS = ("labels", "feature", "input", "frames", "mean", "std", "temperature", "loading", "features")    # with a model
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
-MODEL_FILES = (results.NETWORK, results.MACHINE)
-AT_ONCE = 256                   # windows in memory
-ENDINGS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
+MODEL_FILES = (results.NETWORK_FILE, results.SVM_FILE)
+BATCH_SEGMENTS = 256                   # windows in memory
+AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
 
 class PredictError(results.RunError):
@@ -102,14 +102,14 @@ class Model:
 def main(args):
     try:
         paths = audio_files(args.files)
-        folders = [Path(args.model)] if args.model else choose(
-            args.results_dir / args.run, args.committee, (results.NETWORK,) if args.export else MODEL_FILES)
+        folders = [Path(args.model)] if args.model else select_models(
+            args.results_dir / args.run, args.committee, (results.NETWORK_FILE,) if args.export else MODEL_FILES)
         models = [load(folder) for folder in folders]
         if args.export:
             return export_models(folders, args.export)
-        labels, threshold = common_labels(models), unsure_below(folders)
+        labels, threshold = common_labels(models), unsure_threshold(folders)
         if args.mic:
-            paths = [microphone(args.mic)]
+            paths = [record_microphone(args.mic)]
     except (results.RunError, export.ExportError) as problem:
         print(f"predict.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
@@ -118,18 +118,18 @@ def main(args):
         print(DEMO_MODEL)
 
     tables, broken = [], 0
-    for heard in in_batches(listen(paths, models, args)):
+    for heard in in_batches(iter_segments(paths, models, args)):
         problems = [segment for segment in heard if "problem" in segment]
         for segment in problems:
             print(f"predict.py: {segment['file']}: {segment['problem']}", file=sys.stderr)
         broken += len(problems)
-        tables.append(predicted([segment for segment in heard if "problem" not in segment], models, labels, threshold))
+        tables.append(predict_segments([segment for segment in heard if "problem" not in segment], models, labels, threshold))
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     if not table.empty:
-        print(as_text(table, labels, threshold))
+        print(format_table(table, labels, threshold))
         if args.window:
-            draw(table, args.out, labels)
+            draw_timelines(table, args.out, labels)
         if args.csv:
             results.write_csv(args.csv, table.round(6))
             print(f"written: {args.csv}")
@@ -138,15 +138,15 @@ def main(args):
 
 
 # -- models ----------------------------------------------------------------------------------------
-def choose(run, of_committee=False, files=MODEL_FILES):
+def select_models(run, of_committee=False, files=MODEL_FILES):
     """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any
     that were made after these fits, else of the fits of the folds; or those of every fold's committee.
 
     files : what counts as a model
     """
-    study, fits = trained(run, files)
+    study, fits = trained_fits(run, files)
     if of_committee:
-        fits = pd.concat([committee.of_kinds(rows, committee.chosen(study.validation.query(
+        fits = pd.concat([committee.rows_of_experiments(rows, committee.select_members(study.validation.query(
             "fold == @fold and model != 'committee'"))) for fold, rows in fits.groupby("fold")])
         if fits.empty:
             raise PredictError(f"{run}: none of its committee's models is there that could be used; "
@@ -156,7 +156,7 @@ def choose(run, of_committee=False, files=MODEL_FILES):
         kinds = by_kind.validation_accuracy
         for kind in kinds.mean().sort_values(ascending=False).index:
             folder = run / final.FOLDER / "-".join(kind)
-            if saved(folder, files):
+            if has_model(folder, files):
                 if final.goes_with(folder, by_kind.get_group(kind)):
                     return [folder]
                 print(f"{folder}: made before the present fits, so left aside; train.py --final makes it again",
@@ -166,19 +166,19 @@ def choose(run, of_committee=False, files=MODEL_FILES):
     return list(fits.folder)
 
 
-def trained(run, files=MODEL_FILES):
+def trained_fits(run, files=MODEL_FILES):
     """A run (results.read_run), and its finished fits whose model is there, with their folder. raises : PredictError"""
     study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
     fits = study.fits.assign(folder=[run / "fits" / results.fit_name(*key) for key in
                                      study.fits[["feature", "model", "fold"]].itertuples(index=False)]) \
         if len(study.fits) else study.fits
-    fits = fits[[saved(folder, files) for folder in fits.folder]] if len(fits) else fits
+    fits = fits[[has_model(folder, files) for folder in fits.folder]] if len(fits) else fits
     if fits.empty:
         raise PredictError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
     return study, fits
 
 
-def saved(folder, files=MODEL_FILES):
+def has_model(folder, files=MODEL_FILES):
     """Whether there is a model in a folder."""
     return any((folder / file).exists() for file in files)
 
@@ -187,16 +187,16 @@ def load(folder):
     """The model in a folder, a network in Keras's safe mode. raises : PredictError"""
     try:
         kept = json.loads((folder / "preprocessing.json").read_text())
-        missing = [name for name in KEPT if name not in kept]
+        missing = [name for name in METADATA_KEYS if name not in kept]
         if missing:
             raise ValueError(f"preprocessing.json has no {missing[0]}")
-        if (folder / results.MACHINE).exists():
-            return Model(folder.name, None, svm.saved_machine(folder / results.MACHINE), kept)
+        if (folder / results.SVM_FILE).exists():
+            return Model(folder.name, None, svm.load_svm(folder / results.SVM_FILE), kept)
         import fit  # here, since it brings TensorFlow
-        network = fit.saved_network(folder / results.NETWORK)
-        return Model(folder.name, network, lambda x, _: fit.probabilities(network, x), kept)
+        network = fit.load_network(folder / results.NETWORK_FILE)
+        return Model(folder.name, network, lambda x, _: fit.predict_proba(network, x), kept)
     except (OSError, ValueError, KeyError) as problem:
-        raise PredictError(f"{folder}: no usable model ({results.NETWORK} or {results.MACHINE}, and "
+        raise PredictError(f"{folder}: no usable model ({results.NETWORK_FILE} or {results.SVM_FILE}, and "
                            f"preprocessing.json, of a finished fit): {str(problem).splitlines()[0]}") from problem
 
 
@@ -222,24 +222,24 @@ def common_labels(models):
     return labels
 
 
-def unsure_below(folders):
+def unsure_threshold(folders):
     """The confidence below which an answer is called unsure: learnt on the validation clips of these fits, as averaged
     here; 1 (always unsure) if they are never right often enough. A validation clip has been heard by one model of a
     fit, other recordings are heard by all of them: those that are called sure are right a little more often."""
     rows = []
     for folder in folders:
         kept = json.loads((folder / "preprocessing.json").read_text())
-        fold = (results.finished_fit(folder) or {"fold": 0})["fold"]            # 0: a folder on its own
+        fold = (results.read_metrics(folder) or {"fold": 0})["fold"]            # 0: a folder on its own
         columns, path = [f"p_{name}" for name in kept["labels"]], folder / "validation_predictions.csv"
-        with results.readable(path):
+        with results.report_damaged(path):
             table = pd.read_csv(path)
             table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
             table = table[["fold", "file", "true", *columns]].copy()
-            table[columns] = scores.cooled(table[columns].to_numpy(), kept["temperature"])
+            table[columns] = scores.apply_temperature(table[columns].to_numpy(), kept["temperature"])
         rows.append(table)
     mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
     p = mean[columns].to_numpy()
-    return scores.confidence_needed(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)
+    return scores.confidence_threshold(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)
 
 
 # -- sound -----------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def audio_files(names):
     found = []
     for path in map(Path, names):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_EXTENSIONS)
             if not inside:
                 raise PredictError(f"{path}: no audio files in this folder")
             found += inside
@@ -259,7 +259,7 @@ def audio_files(names):
     return list(dict.fromkeys(found))
 
 
-def microphone(seconds):
+def record_microphone(seconds):
     """Records to microphone.wav in the current folder, and returns its path."""
     try:
         import sounddevice
@@ -276,22 +276,22 @@ def microphone(seconds):
     return path
 
 
-def listen(paths, models, args):
+def iter_segments(paths, models, args):
     """What the models are to hear, file by file: yields the dicts of `hear`, with a progress bar over many."""
     wanted = {input_key(model): model.kept for model in models}
-    jobs = 1 if len(paths) < JUST_A_FEW else args.jobs
+    jobs = 1 if len(paths) < MIN_FILES_PARALLEL else args.jobs
     heard = joblib.Parallel(jobs, return_as="generator")(
-        joblib.delayed(hear)(path, wanted, args.window, args.hop) for path in paths)
+        joblib.delayed(load_segments)(path, wanted, args.window, args.hop) for path in paths)
     for segments in tqdm(heard, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
         yield from segments
 
 
 def input_key(model):
     """Models with the same key hear the same."""
-    return results.digest([model.kept[name] for name in ("loading", "features", "feature", "input", "frames")])
+    return results.hash_json([model.kept[name] for name in ("loading", "features", "feature", "input", "frames")])
 
 
-def hear(path, wanted, window, hop):
+def load_segments(path, wanted, window, hop):
     """One recording -> its segments, see `segments_of`; or one dict(file, problem) if it cannot be used."""
     name = str(path)
     try:
@@ -300,23 +300,23 @@ def hear(path, wanted, window, hop):
         convert = f"; if it is sound, convert it: ffmpeg -i {name} {path.with_suffix('.wav')}" \
             if "not readable" in str(problem) and path.suffix.lower() != ".wav" else ""
         return [dict(file=name, problem=f"{problem}{convert}")]
-    return segments_of(name, y, rate, wanted, window, hop)
+    return segment_recording(name, y, rate, wanted, window, hop)
 
 
-def segments_of(name, y, rate, wanted, window, hop):
+def segment_recording(name, y, rate, wanted, window, hop):
     """A waveform (samples,) at `rate` Hz -> [dict(file, start, end (s), note, inputs {key: (x, length)}), ...].
 
     A window each; in a pause inputs is None. wanted : {key: preprocessing} of the models
     """
-    segments, clipped = [], np.mean(np.abs(y) >= FULL_SCALE)
-    quiet = np.abs(y).max() * 10 ** (-SILENT_BELOW_DB / 20)
-    for start, end in spans(len(y) / rate, window, hop):
+    segments, clipped = [], np.mean(np.abs(y) >= CLIPPING_LEVEL)
+    quiet = np.abs(y).max() * 10 ** (-PAUSE_DB / 20)
+    for start, end in window_bounds(len(y) / rate, window, hop):
         part = y[round(start * rate):round(end * rate)]
         inputs, notes = None, []
-        if clipped > CLIPPED_SHARE:
+        if clipped > MAX_CLIPPED_FRACTION:
             notes.append(f"clipped: {clipped:.1%} of the samples are at full scale")
         if np.abs(part).max() > quiet:
-            inputs, seconds, heard = inputs_of(part, rate, wanted)
+            inputs, seconds, heard = model_inputs(part, rate, wanted)
             if seconds < SHORT_SECONDS:
                 notes.append(f"very short: {seconds:.1f} s")
             if seconds > 1.05 * heard:
@@ -325,24 +325,24 @@ def segments_of(name, y, rate, wanted, window, hop):
     return segments
 
 
-def spans(seconds, window, hop):
+def window_bounds(seconds, window, hop):
     """[(start, end), ...] in seconds: the whole, or windows that lie within it (one, if it is shorter than that)."""
     if not window or seconds <= window:
         return [(0.0, seconds)]
     return [(start, start + window) for start in np.arange(0, seconds - window + 1e-6, hop).tolist()]
 
 
-def inputs_of(y, rate, wanted):
+def model_inputs(y, rate, wanted):
     """A waveform (samples,) at `rate` Hz as the models want it: {key: (x, real frames)}, x (frames, n) or (13 n,);
     with its seconds after trimming and the seconds that the models hear of it."""
     inputs, extracted = {}, {}
     for key, kept in wanted.items():
-        settings = results.digest([kept["loading"], kept["features"]])      # most often the same for all
+        settings = results.hash_json([kept["loading"], kept["features"]])      # most often the same for all
         if settings not in extracted:
-            trimmed = data.prepare(y, rate, **kept["loading"])
+            trimmed = data.resample_and_trim(y, rate, **kept["loading"])
             with threadpool_limits(1):                                      # as in training, to the last digit
                 extracted[settings] = features.extract(trimmed, **kept["features"])
-        x, length = data.fit_length(extracted[settings][kept["feature"]], kept["frames"])
+        x, length = data.pad_or_crop(extracted[settings][kept["feature"]], kept["frames"])
         if kept["input"] == "functionals":
             x = features.functionals(x[None], np.array([length]))[0]
         inputs[key] = x, length
@@ -355,7 +355,7 @@ def in_batches(segments):
     batch = []
     for segment in segments:
         batch.append(segment)
-        if len(batch) == AT_ONCE:
+        if len(batch) == BATCH_SEGMENTS:
             yield batch
             batch = []
     if batch:
@@ -363,12 +363,12 @@ def in_batches(segments):
 
 
 # -- answers ---------------------------------------------------------------------------------------
-def predicted(segments, models, labels, threshold):
+def predict_segments(segments, models, labels, threshold):
     """A row per segment: file, start, end, label, confidence, unsure, p_<label> ..., note; a pause has no p."""
     p = np.full((len(segments), len(labels)), np.nan)
     speech = [number for number, segment in enumerate(segments) if segment["inputs"] is not None]
     if speech:
-        p[speech] = np.mean([probabilities(model, [segments[k]["inputs"][input_key(model)] for k in speech])
+        p[speech] = np.mean([predict_proba(model, [segments[k]["inputs"][input_key(model)] for k in speech])
                              for model in models], axis=0)
     table = pd.DataFrame([{name: segment[name] for name in ("file", "start", "end")} for segment in segments],
                          columns=["file", "start", "end"])
@@ -379,15 +379,15 @@ def predicted(segments, models, labels, threshold):
     return table.assign(note=[segment["note"] for segment in segments])
 
 
-def probabilities(model, inputs):
+def predict_proba(model, inputs):
     """[(x, length), ...] -> (clips, classes), normalised as in training and calibrated by the model's temperature."""
     x, lengths = (np.array(values) for values in zip(*inputs))
     mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
-    x = data.normalise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
-    return scores.cooled(model.answer(x, lengths), model.kept["temperature"])
+    x = data.standardise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
+    return scores.apply_temperature(model.answer(x, lengths), model.kept["temperature"])
 
 
-def as_text(table, labels, threshold):
+def format_table(table, labels, threshold):
     """The table for reading, probabilities in per cent."""
     windows = table.groupby("file").size().max() > 1
     lines, width = [], max(4, *(len(name) for name in table.file))
@@ -398,12 +398,12 @@ def as_text(table, labels, threshold):
         cells = "".join(f"{100 * value:10.0f}" if np.isfinite(value) else f"{'':10}" for value in p)
         word = f"{row.label}{' ?' * row.unsure}"
         lines.append(f"{row.file:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
-    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {scores.SURE:.0%} of the validation clips "
+    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {scores.TARGET_ACCURACY:.0%} of the validation clips "
                  "were right")
     return "\n".join(lines)
 
 
-def draw(table, folder, labels):
+def draw_timelines(table, folder, labels):
     """A picture for each recording: <folder>/<stem>-timeline.png, a second one of that stem <stem>-2-timeline.png."""
     import matplotlib
 

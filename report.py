@@ -11,7 +11,7 @@ import pandas as pd
 import scores
 
 # How to read each picture, by the beginning of its name; the longest that fits counts.
-READING = {
+CAPTIONS = {
     "data_statistics": "How many clips of which kind there are, how long they are and how loud.",
     "example_features": "What the networks are shown: one clip per emotion, as each feature.",
     "comparison": "Further right is better; where the whiskers overlap widely, do not trust the order.",
@@ -25,7 +25,7 @@ READING = {
     "map": "Emotions that form islands are told apart; islands of one actor would mean that the voice decides.",
     "confusion": "A row is what was spoken, a column what was heard; off the diagonal are the mistakes.",
 }
-HARDEST = 20            # clips named
+N_HARDEST = 20            # clips named
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --quiet: #5c5c5c; --page: #fff; --line: #ddd; --stripe: #f6f7f9; }
@@ -66,9 +66,9 @@ def page(run, pictures, named):
         parts += [section("Results", html_table(results_table(run.summary, named)) + note(
                       "Per cent, mean ± standard deviation over folds; the interval is a 95 % bootstrap over actors; "
                       "p is that of a corrected t-test against the model with the best validation accuracy.")),
-                  section("Per emotion", html_table(share_right(in_class_order(run), "emotion", best_first, named))
+                  section("Per emotion", html_table(recall_table(in_class_order(run), "emotion", best_first, named))
                           + note("Recall: of the clips of an emotion, per cent that were recognised.")),
-                  section("Per actor", html_table(share_right(run.predictions, "actor", best_first, named))
+                  section("Per actor", html_table(recall_table(run.predictions, "actor", best_first, named))
                           + note("Per cent of an actor's clips that were recognised.")),
                   section("The hardest clips", html_table(hardest(run.predictions), words=True) + note(
                       "Missed by most models; what they heard instead, most often first."))]
@@ -98,7 +98,7 @@ def results_table(summary, named):
         "95 % interval": [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in
                           zip(summary.accuracy_low, summary.accuracy_high)],
         "UAR": spread("uar"), "weighted F1": spread("weighted_f1"), "macro F1": spread("macro_f1"),
-        "p": summary.p_against_best.map(scores.p_text, na_action="ignore").astype(object).fillna(""),
+        "p": summary.p_against_best.map(scores.format_p, na_action="ignore").astype(object).fillna(""),
         "parameters": summary.parameters.map("{:,}".format), "s a fit": summary.fit_seconds.map("{:.0f}".format)})
 
 
@@ -107,7 +107,7 @@ def in_class_order(run):
     return run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["CLASSES"]))
 
 
-def share_right(predictions, column, models, named):
+def recall_table(predictions, column, models, named):
     """Per cent right by the values of a column (rows), for each of the models [(model, feature), ...] (columns)."""
     hits = predictions.assign(right=100.0 * (predictions.true == predictions.predicted))
     table = hits.groupby([column, "model", "feature"], observed=True).right.mean().unstack([1, 2])[models]
@@ -122,7 +122,7 @@ def hardest(predictions):
     heard = missed.groupby("file").predicted.agg(
         lambda names: ", ".join(f"{name} {count}" for name, count in names.value_counts().items()))
     of = single.groupby("file").size()
-    wrong = missed.groupby("file").size().sort_values(ascending=False, kind="stable").head(HARDEST)
+    wrong = missed.groupby("file").size().sort_values(ascending=False, kind="stable").head(N_HARDEST)
     true = single.drop_duplicates("file").set_index("file").true
     return pd.DataFrame({"clip": wrong.index, "spoken": true[wrong.index].to_numpy(),
                          "missed by": [f"{count} of {of[file]}" for file, count in wrong.items()],
@@ -151,8 +151,8 @@ def html_table(table, words=False):
 
 def figure(name, path):
     """A picture, embedded, with how to read it."""
-    fitting = max((start for start in READING if name.startswith(start)), key=len, default=None)
+    fitting = max((start for start in CAPTIONS if name.startswith(start)), key=len, default=None)
     content = base64.b64encode(path.read_bytes()).decode()
-    caption = READING.get(fitting, "")
+    caption = CAPTIONS.get(fitting, "")
     return (f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>")

@@ -20,14 +20,14 @@ import pandas as pd
 import committee
 import scores
 
-TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
+RUN_TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
           "histories": "histories.csv.gz"}
-NETWORK, MACHINE = "model.keras", "machine.npz"     # what a fit has learnt: networks, or support vector machines
-FILES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
+NETWORK_FILE, SVM_FILE = "model.keras", "machine.npz"     # what a fit has learnt: networks, or support vector machines
+FIT_TABLES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
 
 
 @contextlib.contextmanager
-def naming(path):
+def with_path_in_error(path):
     """An error of the system within the block names this path: neither none, as that of a full disk, nor a draft.
 
     raises : OSError
@@ -50,7 +50,7 @@ def write_atomically(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: matplotlib takes the format from it
     try:
-        with naming(path):
+        with with_path_in_error(path):
             yield draft
             os.replace(draft, path)
     finally:
@@ -73,14 +73,14 @@ def write_csv(path, table):
         draft.write_bytes(gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text)
 
 
-def digest(value):
+def hash_json(value):
     """Short hash (16 hex digits) of a JSON-like value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def code_fingerprint(*files):
     """Hash of what source files *do*: their syntax trees without comments, layout and docstrings."""
-    return digest([code_only(Path(file).read_text()) for file in files])
+    return hash_json([code_only(Path(file).read_text()) for file in files])
 
 
 def code_only(source):
@@ -109,7 +109,7 @@ def write_fit(folder, files):
         shutil.rmtree(leftover, ignore_errors=True)
     draft.mkdir(parents=True)
     for name, content in files.items():
-        with naming(folder / name):
+        with with_path_in_error(folder / name):
             (draft / name).write_bytes(content.encode() if isinstance(content, str) else content)
     if folder.exists():
         os.replace(folder, old)
@@ -117,15 +117,15 @@ def write_fit(folder, files):
     shutil.rmtree(old, ignore_errors=True)
 
 
-def finished_fit(folder):
+def read_metrics(folder):
     """metrics.json of a finished fit, None where there is none. raises : RunError"""
     path = Path(folder) / "metrics.json"
-    with readable(path):
+    with report_damaged(path):
         return json.loads(path.read_text()) if path.exists() else None
 
 
 @contextlib.contextmanager
-def readable(path):
+def report_damaged(path):
     """What cannot be read of a fit's file within the block is a RunError that names it."""
     try:
         yield
@@ -133,28 +133,28 @@ def readable(path):
         raise RunError(f"{path}: damaged ({problem}); delete {Path(path).parent} and train it again") from problem
 
 
-def collect(run, settings_hashes):
+def collect_fits(run, settings_hashes):
     """Tables of the finished fits below run/fits, and of the committee they make: see TABLES.
 
     settings_hashes : {name of a fit's folder: hash}; fits made with other settings are left out
     raises          : RunError
     """
-    tables = {name: [] for name in TABLES}
+    tables = {name: [] for name in RUN_TABLES}
     for folder in sorted(Path(run).glob("fits/[!.]*")):
-        metrics = finished_fit(folder)
+        metrics = read_metrics(folder)
         if metrics is None or metrics["settings_hash"] != settings_hashes.get(folder.name):
             continue
         tables["fits"].append(pd.DataFrame([metrics]))
-        for name, file in FILES.items():
+        for name, file in FIT_TABLES.items():
             if not (folder / file).exists():                    # machines have no history
                 continue
-            with readable(folder / file):
+            with report_damaged(folder / file):
                 table = pd.read_csv(folder / file)
             for column, value in enumerate(metrics[key] for key in ("feature", "model", "fold")):
                 table.insert(column, ("feature", "model", "fold")[column], value)
             tables[name].append(table)
     tables = {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in tables.items()}
-    return committee.joined(tables)
+    return committee.add_ensemble(tables)
 
 
 def summarise(fits, predictions, folds):
@@ -174,10 +174,10 @@ def summarise(fits, predictions, folds):
     reference = by_fold.get_group(best).accuracy
     for (*names, protocol), group in fits.groupby([*key, "protocol"]):
         row = dict(zip(key, names), protocol=protocol, folds=len(group))
-        for name in scores.NAMES:
+        for name in scores.METRICS:
             row[f"{name}_mean"], row[f"{name}_std"] = group[name].mean(), group[name].std()
         own = clips[tuple(names)]
-        row["accuracy_low"], row["accuracy_high"] = scores.interval_over_actors(own.true == own.predicted, own.actor)
+        row["accuracy_low"], row["accuracy_high"] = scores.speaker_bootstrap_ci(own.true == own.predicted, own.actor)
         both = pd.concat([group.set_index("fold").accuracy, reference], axis=1, join="inner").to_numpy()
         row["p_against_best"] = np.nan if tuple(names) == best else scores.corrected_t_test(*both.T, folds)
         means = {"validation_accuracy", "fit_seconds", "epochs", "best_epoch", *scores.CALIBRATION} & set(group)
@@ -191,7 +191,7 @@ def write_tables(run, tables, folds):
     summary = summarise(tables["fits"], tables["predictions"], folds)
     if not summary.empty:
         write_csv(run / "summary.csv", summary.round(6))
-        for name, file in TABLES.items():
+        for name, file in RUN_TABLES.items():
             if tables[name].empty:                              # no histories: SVMs alone
                 (run / file).unlink(missing_ok=True)
             else:
@@ -223,14 +223,14 @@ def read_run(folder):
         config, environment = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "environment"))
         clips, folds = (pd.read_csv(folder / name) for name in ("clips.csv", "folds.csv"))
         if (folder / "fits").exists():
-            tables = collect(folder, config["settings_hashes"])
+            tables = collect_fits(folder, config["settings_hashes"])
         else:
             tables = {name: pd.read_csv(folder / file) if (folder / file).exists() else pd.DataFrame()
-                      for name, file in TABLES.items()}
+                      for name, file in RUN_TABLES.items()}
     except RunError:
         raise
     except (OSError, ValueError, KeyError) as problem:
         raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
     tables["histories"] = with_members(tables["histories"], tables["fits"])
     return SimpleNamespace(folder=folder, config=config, environment=environment, clips=clips, folds=folds,
-                           summary=summarise(tables["fits"], tables["predictions"], config["FOLDS"]), **tables)
+                           summary=summarise(tables["fits"], tables["predictions"], config["N_FOLDS"]), **tables)

@@ -7,41 +7,41 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from seeds import generator
 
-NAMES = ("accuracy", "uar", "weighted_f1", "macro_f1")
+METRICS = ("accuracy", "uar", "weighted_f1", "macro_f1")
 CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")
-DRAWS = 10_000              # of the bootstrap
+N_BOOTSTRAP = 10_000              # of the bootstrap
 BINS = 15                   # of the calibration error
-SURE = 0.9                  # share of right answers that a sure answer promises
-LEAST = 1e-7                # probability below which a logarithm does not look
+TARGET_ACCURACY = 0.9                  # share of right answers that a sure answer promises
+MIN_PROBABILITY = 1e-7                # probability below which a logarithm does not look
 
 
-def scores(true, predicted):
+def classification_metrics(true, predicted):
     """The four numbers of a fit, from class names or indices (clips,)."""
     return dict(accuracy=accuracy_score(true, predicted), uar=balanced_accuracy_score(true, predicted),
                 weighted_f1=f1_score(true, predicted, average="weighted"),
                 macro_f1=f1_score(true, predicted, average="macro"))
 
 
-def of_fit(test, validation):
+def fit_metrics(test, validation):
     """All numbers of a fit, from its tables of predictions with columns true, predicted, p_<class>.
 
     The temperature is chosen on the validation clips; the calibration error is that of the test clips.
     """
-    temperature = best_temperature(*arrays(validation))
-    right, (p, _) = (test.true == test.predicted).to_numpy(), arrays(test)
-    return dict(**scores(test.true, test.predicted),
+    temperature = fit_temperature(*probabilities_and_labels(validation))
+    right, (p, _) = (test.true == test.predicted).to_numpy(), probabilities_and_labels(test)
+    return dict(**classification_metrics(test.true, test.predicted),
                 validation_accuracy=float((validation.true == validation.predicted).mean()), temperature=temperature,
                 calibration_error=calibration_error(p, right),
-                calibration_error_after=calibration_error(cooled(p, temperature), right))
+                calibration_error_after=calibration_error(apply_temperature(p, temperature), right))
 
 
-def arrays(table):
+def probabilities_and_labels(table):
     """Probabilities (clips, classes) and true labels int (clips,) of a table with columns true and p_<class>."""
     columns = [name for name in table if name.startswith("p_")]
     return table[columns].to_numpy(), table.true.map({name[2:]: k for k, name in enumerate(columns)}).to_numpy()
 
 
-def interval_over_actors(correct, actors, level=0.95):
+def speaker_bootstrap_ci(correct, actors, level=0.95):
     """Percentile bootstrap of the accuracy over actors, who are drawn whole: (low, high).
 
     correct : bool (clips,); actors : (clips,), who speaks. Clips of one voice are right or wrong together, so an
@@ -50,7 +50,7 @@ def interval_over_actors(correct, actors, level=0.95):
     _, actor = np.unique(actors, return_inverse=True)
     right, clips = np.bincount(actor, np.asarray(correct, float)), np.bincount(actor)
     rng = generator(0, "bootstrap over actors")
-    times = rng.multinomial(len(clips), np.full(len(clips), 1 / len(clips)), DRAWS)         # (draws, actors)
+    times = rng.multinomial(len(clips), np.full(len(clips), 1 / len(clips)), N_BOOTSTRAP)         # (draws, actors)
     low, high = np.quantile(times @ right / (times @ clips), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -71,39 +71,39 @@ def corrected_t_test(a, b, folds):
     return float(2 * student.sf(abs(difference.mean()) / np.sqrt(variance), k - 1))
 
 
-def p_text(p):
+def format_p(p):
     """"0.03", or "<0.01" for what would round to nothing."""
     return f"{p:.2f}" if p >= 0.005 else "<0.01"
 
 
 # -- calibration -----------------------------------------------------------------------------------
-def best_temperature(probabilities, labels):
+def fit_temperature(probabilities, labels):
     """The temperature that makes the labels likeliest: probabilities (clips, classes), labels int (clips,).
 
     Guo et al., "On calibration of modern neural networks", 2017. Above 1 the net was too sure, below 1 not enough.
     """
     def loss(log_temperature):
-        return cross_entropy(cooled(probabilities, np.exp(log_temperature)), labels)
+        return cross_entropy(apply_temperature(probabilities, np.exp(log_temperature)), labels)
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
 def calibrated_loss(table):
     """Cross-entropy (nats) at the best temperature, of a table with columns true and p_<class>."""
-    probabilities, labels = arrays(table)
-    return cross_entropy(cooled(probabilities, best_temperature(probabilities, labels)), labels)
+    probabilities, labels = probabilities_and_labels(table)
+    return cross_entropy(apply_temperature(probabilities, fit_temperature(probabilities, labels)), labels)
 
 
 def cross_entropy(probabilities, labels):
     """Mean of -ln of the probability of the true class, in nats."""
-    return float(-np.log(probabilities[np.arange(len(labels)), labels].clip(LEAST)).mean())
+    return float(-np.log(probabilities[np.arange(len(labels)), labels].clip(MIN_PROBABILITY)).mean())
 
 
-def cooled(probabilities, temperature):
+def apply_temperature(probabilities, temperature):
     """Probabilities (clips, classes) at a temperature; the order of the classes stays."""
-    return softmax(np.log(np.clip(probabilities, LEAST, 1)) / temperature, axis=-1)
+    return softmax(np.log(np.clip(probabilities, MIN_PROBABILITY, 1)) / temperature, axis=-1)
 
 
-def reliability(probabilities, correct, bins=BINS):
+def reliability_curve(probabilities, correct, bins=BINS):
     """Of the clips in each of equally wide bins of confidence: (confidence, share right, number of clips)."""
     confidence, correct = probabilities.max(axis=1), np.asarray(correct, float)
     where = np.minimum((confidence * bins).astype(int), bins - 1)
@@ -114,11 +114,11 @@ def reliability(probabilities, correct, bins=BINS):
 
 def calibration_error(probabilities, correct):
     """Expected calibration error: how far confidence and share right lie apart, on average over clips."""
-    confidence, right, clips = reliability(probabilities, correct)
+    confidence, right, clips = reliability_curve(probabilities, correct)
     return float((clips * abs(confidence - right)).sum() / clips.sum())
 
 
-def confidence_needed(confidence, right, share=SURE, least=20):
+def confidence_threshold(confidence, right, share=TARGET_ACCURACY, least=20):
     """The lowest confidence from which on at least `share` of the answers are right: in (0, 1].
 
     confidence : float (clips,); right : bool (clips,). 1 where no `least` or more clips are right so often.

@@ -1,12 +1,12 @@
-"""Who is tested, who is trained on, who decides: the protocols of the study (`--cv`, `config.CV`).
+"""Who is tested, who is trained on, who decides: the protocols of the study (`--cv`, `config.PROTOCOL`).
 
-    stratified  FOLDS folds stratified by emotion; the same speakers in training and test
+    stratified  N_FOLDS folds stratified by emotion; the same speakers in training and test
     timnet      10 folds of shuffled clips, the same speakers: the splits behind TIM-Net's record
     emobox      6 folds of speakers, those of EmoBox; the test speakers are unseen
     luna        5 folds of speakers, those of Luna-Jimenez et al. 2021; the test speakers are unseen
     loso        leave one speaker out
     sentence    train on one of the two sentences, test on the other; the same speakers
-    speakers    FOLDS folds of speakers, stratified by emotion as far as speakers can be; for data of one's own
+    speakers    N_FOLDS folds of speakers, stratified by emotion as far as speakers can be; for data of one's own
     given       one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
 
 Clips with the same recording id never part: none of a test clip's recording is trained on. A fit is a mean of several
@@ -31,7 +31,7 @@ TEST_ACTORS = {
 }
 
 
-def protocol_name(cv, folds, seed, validation_share, members):
+def protocol_sentence(cv, folds, seed, validation_share, members):
     """The protocol in words; it stands next to every number."""
     test = {
         "stratified": f"{folds}-fold stratified by emotion, same speakers in training and test, recordings whole",
@@ -64,7 +64,7 @@ def assign_folds(cv, clips, folds, seed):
         return timnet_folds(clips)
     if cv in TEST_ACTORS:
         fold_of_actor = {actor: fold for fold, actors in enumerate(TEST_ACTORS[cv]) for actor in actors}
-        return by_group(clips.actor, fold_of_actor, f"the {cv} folds name all 24 actors of RAVDESS")
+        return folds_from_groups(clips.actor, fold_of_actor, f"the {cv} folds name all 24 actors of RAVDESS")
     if cv == "speakers":
         if clips.actor.nunique() < folds:
             raise ValueError(f"{folds} folds of speakers need as many speakers, and there are {clips.actor.nunique()}")
@@ -77,9 +77,9 @@ def assign_folds(cv, clips, folds, seed):
     if column not in clips or clips[column].isna().any():
         raise ValueError(f"it needs a {column} for every clip")
     if cv == "given":
-        return given_fold(clips.split)
+        return predefined_fold(clips.split)
     groups = clips[column]
-    return by_group(groups, {group: fold for fold, group in enumerate(sorted(set(groups)))}, f"{cv} needs at least two")
+    return folds_from_groups(groups, {group: fold for fold, group in enumerate(sorted(set(groups)))}, f"{cv} needs at least two")
 
 
 def stratified_folds(labels, recordings, folds, seed):
@@ -107,14 +107,14 @@ def timnet_folds(clips):
     return fold_of_clip
 
 
-def given_fold(split):
+def predefined_fold(split):
     """0 for the clips of the part test, else -1; ValueError when training or test is empty."""
     if not {"train", "test"} <= set(split):
         raise ValueError("its column split needs both train and test")
     return np.where(split == "test", 0, -1)
 
 
-def by_group(groups, fold_of_group, need):
+def folds_from_groups(groups, fold_of_group, need):
     """Folds by actor or sentence; ValueError(need) unless every fold has clips and every clip a fold."""
     folds = groups.map(fold_of_group)
     if folds.isna().any() or folds.nunique() < max(2, 1 + max(fold_of_group.values())):
@@ -122,7 +122,7 @@ def by_group(groups, fold_of_group, need):
     return folds.to_numpy(int)
 
 
-def members_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed, members):
+def inner_splits(cv, fold, fold_of_clip, clips, validation_share, seed, members):
     """The parts of one fold for each member: [{"train", "validation", "test"}: sorted clip indices].
 
     The test part is the same for all. Validation parts do not overlap, unless there is too little to cut from; each is
@@ -141,15 +141,15 @@ def members_of_fold(cv, fold, fold_of_clip, clips, validation_share, seed, membe
     if cv == "given" and "validation" in set(clips.split[training]):
         left_out = [np.isin(recordings[training], recordings[clips.split == "validation"])] * members
     elif unseen and len(set(actors[training])) > 1:
-        left_out = speakers_in_turn(actors[training], validation_share, seeds)
+        left_out = draw_validation_speakers(actors[training], validation_share, seeds)
     else:
-        left_out = recordings_in_turn(recordings[training], labels[training], validation_share, seeds)
+        left_out = draw_validation_recordings(recordings[training], labels[training], validation_share, seeds)
     if min(len(set(labels[training[~out]])) for out in left_out) < 2:
         raise ValueError(f"fold {fold} has no two emotions to train on (without its validation part)")
     return [{"train": training[~out], "validation": training[out], "test": np.flatnonzero(tested)} for out in left_out]
 
 
-def speakers_in_turn(speakers, share, seeds):
+def draw_validation_speakers(speakers, share, seeds):
     """A share of the speakers for each seed, others for each as long as there are others: [bool (clips,), ...]"""
     everyone = pool = np.unique(speakers)
     size, draws = min(math.ceil(share * len(everyone)), len(everyone) - 1), []
@@ -161,7 +161,7 @@ def speakers_in_turn(speakers, share, seeds):
     return draws
 
 
-def recordings_in_turn(recordings, labels, share, seeds):
+def draw_validation_recordings(recordings, labels, share, seeds):
     """A share of the recordings for each seed, stratified by emotion, others for each as long as there are others:
     [bool (clips,), ...]"""
     _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
@@ -179,27 +179,27 @@ def recordings_in_turn(recordings, labels, share, seeds):
     return draws
 
 
-def validated(members):
+def validation_indices(members):
     """The clips that any member leaves out, for validation: sorted clip indices."""
     return np.unique(np.concatenate([parts["validation"] for parts in members]))
 
 
-def part_of_clips(members, clips):
+def split_names(members, clips):
     """The part of each of `clips` clips in a fold, as text: train (of all members), test, validation (of all),
     validation 2 (left out by the second member alone), or nothing."""
     part = np.full(clips, "", object)
     for parts in members:
         part[parts["train"]], part[parts["test"]] = "train", "test"
-    for clip in validated(members):
+    for clip in validation_indices(members):
         left_out = [str(number) for number, parts in enumerate(members, start=1) if clip in parts["validation"]]
         part[clip] = " ".join(["validation", *(left_out if len(left_out) < len(members) else [])])
     return part
 
 
-def by_those_that_left_out(members, predictions):
+def out_of_fold_mean(members, predictions):
     """Each member's prediction of its own validation part [(its clips, classes), ...] -> float (clips, classes) of the
     clips of `validated`, the mean where several members left a clip out."""
-    clips = validated(members)
+    clips = validation_indices(members)
     total, voters = np.zeros((len(clips), predictions[0].shape[1])), np.zeros((len(clips), 1))
     for parts, predicted in zip(members, predictions):
         left_out = np.searchsorted(clips, parts["validation"])

@@ -23,15 +23,15 @@ from threadpoolctl import threadpool_limits
 
 import dtw
 import features
-from data_preprocessing import normalise, normaliser
-from splits import by_those_that_left_out
+from data_preprocessing import fit_scaler, standardise
+from splits import out_of_fold_mean
 
 # What is compared of two clips, and the width of the kernel in each view: exp(-width) is the likeness of a clip and its
 # nearest neighbour, where they are as far apart as is typical. That of all views is the product.
-VIEWS = {"svm": {"functionals": 0.7}, "dtw": {"frames": 0.45, "functionals": 0.1}}
-KINDS = tuple(VIEWS)
-TEMPERATURE = 0.25      # of the softmax over the machines' margins, which are 1 and -1 for a clear case
-SMALLEST = 1e-6         # eigenvalues of a kernel below this count as none
+REPRESENTATIONS = {"svm": {"functionals": 0.7}, "dtw": {"frames": 0.45, "functionals": 0.1}}
+KINDS = tuple(REPRESENTATIONS)
+SOFTMAX_TEMPERATURE = 0.25      # of the softmax over the machines' margins, which are 1 and -1 for a clear case
+MIN_EIGENVALUE = 1e-6         # eigenvalues of a kernel below this count as none
 VERSIONS = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn", "librosa", "numba")}
 
 
@@ -52,29 +52,29 @@ def fit(kind, x, lengths, labels, members, settings, weights=None):
     x, lengths = x[:, 0], None if lengths is None else lengths[:, 0]
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))            # by any member
     others = np.setdiff1d(np.concatenate([parts[name] for parts in members for name in ("validation", "test")]), heard)
-    mean, std = normaliser(x, lengths, heard, weights)
-    compared = dtw.SETTINGS if kind == "dtw" else None
+    mean, std = fit_scaler(x, lengths, heard, weights)
+    compared = dtw.DTW_PARAMS if kind == "dtw" else None
 
     def views_of(clips, scale):
         real = None if lengths is None else lengths[clips]
-        return views(normalise(np.asarray(x[clips]), mean, std, real), real, compared, scale)
+        return representations(standardise(np.asarray(x[clips]), mean, std, real), real, compared, scale)
 
     known, scale = views_of(heard, None)
     between = np.concatenate([distances(known), distances(views_of(others, scale)[0], known)], axis=1)
     row = np.empty(len(labels), int)                                        # of a clip in between (views, clips, heard)
     row[heard], row[others] = np.arange(len(heard)), len(heard) + np.arange(len(others))
 
-    machine = Machine(compared, scale, known, *map(np.array, zip(*(
-        one_against_rest(between[:, :len(heard)], list(VIEWS[kind].values()), np.searchsorted(heard, parts["train"]),
+    machine = KernelSVM(compared, scale, known, *map(np.array, zip(*(
+        fit_one_vs_rest(between[:, :len(heard)], list(REPRESENTATIONS[kind].values()), np.searchsorted(heard, parts["train"]),
                          labels[parts["train"]], len(settings.CLASSES), settings.SVM_C) for parts in members))))
-    validation = [answer(between[:, row[parts["validation"]]], *one)
+    validation = [predict_proba(between[:, row[parts["validation"]]], *one)
                   for parts, one in zip(members, machine.members())]
     return dict(model=machine.as_bytes(), mean=mean, std=std, parameters=machine.parameters,
-                validation=by_those_that_left_out(members, validation),
+                validation=out_of_fold_mean(members, validation),
                 test=machine.answer(between[:, row[members[0]["test"]]]), seconds=time.perf_counter() - start)
 
 
-def views(x, lengths, compared, scale=None):
+def representations(x, lengths, compared, scale=None):
     """What is compared of normalised clips, {view: ...} in the order of VIEWS, and the scale of their functionals.
 
     x        : float (clips, 13 n), or (clips, frames, n) with lengths int (clips,)
@@ -84,9 +84,9 @@ def views(x, lengths, compared, scale=None):
     if lengths is None:
         return {"functionals": x}, None
     functionals = features.functionals(x, lengths)                                      # (clips, 13 n)
-    scale = scale or normaliser(functionals)
-    return {"frames": [dtw.steps(clip[:length], **compared) for clip, length in zip(x, lengths)],
-            "functionals": normalise(functionals, *scale)}, scale
+    scale = scale or fit_scaler(functionals)
+    return {"frames": [dtw.frame_descriptors(clip[:length], **compared) for clip, length in zip(x, lengths)],
+            "functionals": standardise(functionals, *scale)}, scale
 
 
 def distances(clips, others=None):
@@ -96,7 +96,7 @@ def distances(clips, others=None):
                      else cdist(clips[view], others[view]).astype(np.float32) for view in clips])
 
 
-def one_against_rest(between, widths, train, labels, classes, cost):
+def fit_one_vs_rest(between, widths, train, labels, classes, cost):
     """A machine for each emotion, trained on some of the known clips: what `answer` takes.
 
     between : (views, known, known); widths : one a view; train : int, indices; labels : int, of these
@@ -106,10 +106,10 @@ def one_against_rest(between, widths, train, labels, classes, cost):
     positive; what is negative of it is left out, for training and answers alike.
     """
     own = between[:, train[:, None], train]                                             # (views, clips, clips)
-    unit = np.array([typical_nearest(view) / np.sqrt(width) for view, width in zip(own, widths)])
-    values, vectors = np.linalg.eigh(likeness(own, unit))
-    vectors = vectors[:, values > SMALLEST]
-    kernel = (vectors * values[values > SMALLEST]) @ vectors.T
+    unit = np.array([median_nearest_distance(view) / np.sqrt(width) for view, width in zip(own, widths)])
+    values, vectors = np.linalg.eigh(rbf_kernel(own, unit))
+    vectors = vectors[:, values > MIN_EIGENVALUE]
+    kernel = (vectors * values[values > MIN_EIGENVALUE]) @ vectors.T
     weight, offset = np.zeros((between.shape[1], classes)), np.full(classes, -1.0)  # -1: as of an emotion not heard
     for label in np.unique(labels):
         if (labels == label).all():                                                 # nothing to tell it from
@@ -123,24 +123,24 @@ def one_against_rest(between, widths, train, labels, classes, cost):
     return weight, offset, unit
 
 
-def typical_nearest(between):
+def median_nearest_distance(between):
     """Median distance of a clip to its nearest neighbour, of (clips, clips): doubles do not count. 1 if all are."""
     nearest = np.where(np.eye(len(between), dtype=bool), np.inf, between).min(axis=1)
     return np.median(nearest[nearest > 0]) if (nearest > 0).any() else 1.0
 
 
-def likeness(between, unit):
+def rbf_kernel(between, unit):
     """The kernel: a Gaussian of the distances (views, clips, others), 1 at 0 and 1/e at the `unit` of a view."""
     return np.exp(-sum(np.square(view / size) for view, size in zip(np.asarray(between, float), unit)))
 
 
-def answer(between, weight, offset, unit):
+def predict_proba(between, weight, offset, unit):
     """Distances to the known clips (views, clips, known) -> probabilities (clips, classes)."""
-    return softmax((likeness(between, unit) @ weight + offset) / TEMPERATURE, axis=1)
+    return softmax((rbf_kernel(between, unit) @ weight + offset) / SOFTMAX_TEMPERATURE, axis=1)
 
 
 @dataclass
-class Machine:
+class KernelSVM:
     """All that an answer needs: the training clips, as they are compared, and what each member makes of them."""
     compared: object            # dtw.SETTINGS, or None where functionals are all there is
     scale: object               # mean and std of the functionals of frames, each (13 n,), or None
@@ -160,11 +160,11 @@ class Machine:
 
     def answer(self, between):
         """Distances (views, clips, known) -> probabilities (clips, classes), the mean of the members'."""
-        return np.mean([answer(between, *member) for member in self.members()], axis=0)
+        return np.mean([predict_proba(between, *member) for member in self.members()], axis=0)
 
     def __call__(self, x, lengths):
         """Clips, normalised, as `fit` took them: -> probabilities (clips, classes)."""
-        own, _ = views(x, lengths if self.compared else None, self.compared, self.scale)
+        own, _ = representations(x, lengths if self.compared else None, self.compared, self.scale)
         return self.answer(distances(own, self.known))
 
     def as_bytes(self):
@@ -178,19 +178,19 @@ class Machine:
         return file.getvalue()
 
 
-def saved_machine(path):
+def load_svm(path):
     """The Machine in an .npz file. raises : OSError, ValueError"""
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = dict(file)
         weight, offset, unit, functionals = (kept.pop(name) for name in ("weight", "offset", "unit", "functionals"))
         if not kept:
-            return Machine(None, None, {"functionals": functionals}, weight, offset, unit)
+            return KernelSVM(None, None, {"functionals": functionals}, weight, offset, unit)
         frames = np.split(kept.pop("frames"), np.cumsum(kept.pop("steps"))[:-1])
         scale = tuple(kept.pop("scale"))
-        compared = {name: kept.pop(name).item() for name in dtw.SETTINGS}
+        compared = {name: kept.pop(name).item() for name in dtw.DTW_PARAMS}
         if kept:
             raise KeyError(*kept)
-        return Machine(compared, scale, {"frames": frames, "functionals": functionals}, weight, offset, unit)
+        return KernelSVM(compared, scale, {"frames": frames, "functionals": functionals}, weight, offset, unit)
     except (EOFError, KeyError, TypeError, zipfile.BadZipFile) as problem:
         raise ValueError(f"{path} is damaged, or of an earlier version: train it again ({problem})") from problem

@@ -18,7 +18,7 @@ import interrupts
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS={"cnn1d": 3, "bilstm": 3, "hybrid": 3, "mlp": 3})
-DEMO = dict(FEATURES=("mfcc",), CV="stratified", FOLDS=2, VALIDATION_SHARE=0.2, MEMBERS=2,
+DEMO = dict(FEATURES=("mfcc",), PROTOCOL="stratified", N_FOLDS=2, VALIDATION_FRACTION=0.2, ENSEMBLE_SIZE=2,
             EPOCHS={"cnn1d": 14, "bilstm": 10, "hybrid": 14, "mlp": 20},
             BATCH_SIZE={"cnn1d": 16, "bilstm": 16, "hybrid": 16, "mlp": 16})
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
@@ -35,10 +35,10 @@ def parse(arguments=None):
     parser.add_argument("--test-on", metavar="PLACE", help="see --train-on")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder for the runs (default: %(default)s)")
-    parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN}; "
+    parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN_NAME}; "
                         "quick with --quick, demo with --demo; other data, --cv or --seed add their names)")
     parser.add_argument("--cv", choices=config.PROTOCOLS, help="protocol: who is trained on and who is tested, "
-                        f"explained in splits.py (default: {config.CV}, or given where the data has a split)")
+                        f"explained in splits.py (default: {config.PROTOCOL}, or given where the data has a split)")
     parser.add_argument("--features", nargs="+", choices=config.FEATURES,
                         help="only these (default: all; with --demo only mfcc)")
     parser.add_argument("--models", nargs="+", choices=config.MODELS, default=config.MODELS,
@@ -59,7 +59,7 @@ def parse(arguments=None):
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     args = parser.parse_args(arguments)
     args.features = args.features or (DEMO["FEATURES"] if args.demo else config.FEATURES)
-    args.cv = args.cv or (DEMO["CV"] if args.demo else None)
+    args.cv = args.cv or (DEMO["PROTOCOL"] if args.demo else None)
     args.folds = [0] if args.folds is None and args.quick else args.folds
     if not 0 <= args.seed < 2**32:
         parser.error(f"argument --seed: {args.seed} is not within 0 .. {2**32 - 1}")
@@ -80,7 +80,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.are_one_line()
+    interrupts.install_interrupt_handler()
     ARGUMENTS = parse()
 
 import contextlib
@@ -113,13 +113,13 @@ import svm
 
 HERE = Path(__file__).parent
 # These change where, how much and how fast, not what comes out: they stay out of a fit's hash.
-NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN", "FEATURES", "MODELS", "PROTOCOLS"}
+NOT_SCIENCE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN_NAME", "FEATURES", "MODELS", "PROTOCOLS"}
 PER_MODEL = {"EPOCHS", "BATCH_SIZE", "LEARNING_RATE"}       # a fit depends on its own model's value
-ONLY_NETWORKS = {"WEIGHT_DECAY", "EMA", "MIXUP_ALPHA", "LABEL_SMOOTHING", "TIME_MASK_SECONDS", "BAND_MASK_SHARE",
-                 "KEEP", "EARLY_STOPPING_PATIENCE", "SCHEDULE", "PLATEAU_PATIENCE", "PLATEAU_FACTOR",
+ONLY_NETWORKS = {"WEIGHT_DECAY", "EMA_DECAY", "MIXUP_ALPHA", "LABEL_SMOOTHING", "TIME_MASK_SECONDS", "FREQ_MASK_FRACTION",
+                 "CHECKPOINT", "EARLY_STOPPING_PATIENCE", "LR_SCHEDULE", "PLATEAU_PATIENCE", "PLATEAU_FACTOR",
                  "MINIMUM_LEARNING_RATE"}
 ONLY_SVM = {"SVM_C"}
-ON_FUNCTIONALS = ("mlp", "svm")
+FUNCTIONALS_MODELS = ("mlp", "svm")
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib", "numba")
 
@@ -148,56 +148,56 @@ def main(args):
     began = time.time()
     try:
         # -- data --------------------------------------------------------------------------------------
-        settings = settings_of(args)
-        source = find_data(args, settings)
+        settings = resolve_settings(args)
+        source = load_corpus(args, settings)
         clips = data.survey(source.clips, settings.CACHE_DIR, args.jobs or -1)
-        print(data.report(source, clips))
+        print(data.data_report(source, clips))
         settings.CLASSES = source.classes
-        settings.CV = args.cv or ("given" if "split" in clips else settings.CV)
+        settings.PROTOCOL = args.cv or ("given" if "split" in clips else settings.PROTOCOL)
         args.run = args.run or run_name(args, settings, source)
         run = args.results_dir / args.run
 
         # -- split -------------------------------------------------------------------------------------
-        folds = split(clips, settings, args.folds)
-        settings.FOLDS = len(folds)
-        protocol = splits.protocol_name(settings.CV, settings.FOLDS, settings.SEED, settings.VALIDATION_SHARE,
-                                        settings.MEMBERS)
+        folds = make_folds(clips, settings, args.folds)
+        settings.N_FOLDS = len(folds)
+        protocol = splits.protocol_sentence(settings.PROTOCOL, settings.N_FOLDS, settings.SEED, settings.VALIDATION_FRACTION,
+                                        settings.ENSEMBLE_SIZE)
 
-        with engines.engine(args.backend, args.scheduler, args.jobs or one_on_a_gpu()) as workers:
+        with engines.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
             # -- features ------------------------------------------------------------------------------
             corpus = data.build_features(clips, settings, workers.jobs, workers.delayed)
             clips["trimmed_seconds"] = corpus.trimmed_seconds
             print(f"features: {', '.join(f'{name} {array.shape[2:]}' for name, array in corpus.sequences.items())} "
-                  f"(frames, n) of {settings.COPIES} + 1 versions of each clip, in {corpus.folder}")
+                  f"(frames, n) of {settings.N_AUGMENTED} + 1 versions of each clip, in {corpus.folder}")
 
             # -- plan ----------------------------------------------------------------------------------
-            tasks = plan(clips, folds, corpus, settings, protocol)
-            write_facts(run, args, source.name, clips, tasks, settings, protocol)
+            tasks = make_tasks(clips, folds, corpus, settings, protocol)
+            write_run_metadata(run, args, source.name, clips, tasks, settings, protocol)
             kinds = [task for task in tasks if task.feature in args.features and task.model in args.models]
             chosen = [task for task in kinds if args.folds is None or task.fold in args.folds]
-            waiting = unfinished(run, chosen, args.overwrite)
+            waiting = pending_tasks(run, chosen, args.overwrite)
             parts = chosen[0].members[0]
             print(f"protocol: {protocol}\n"
-                  f"fold {chosen[0].fold}, each of {settings.MEMBERS} models of a fit: {len(parts['train'])} clips "
-                  f"train (networks: x {settings.COPIES + 1} versions), {len(parts['validation'])} validate, "
+                  f"fold {chosen[0].fold}, each of {settings.ENSEMBLE_SIZE} models of a fit: {len(parts['train'])} clips "
+                  f"train (networks: x {settings.N_AUGMENTED + 1} versions), {len(parts['validation'])} validate, "
                   f"{len(parts['test'])} test; "
                   f"{len(settings.CLASSES)} classes, chance {1 / len(settings.CLASSES):.1%}\n"
                   f"run {run}: {len(chosen)} fits, {len(chosen) - len(waiting)} finished before, "
                   f"{len(waiting)} to do, {min(workers.jobs, max(len(waiting), 1))} side by side")
 
             # -- fits ----------------------------------------------------------------------------------
-            run_all(run, waiting, corpus, workers, done=len(chosen) - len(waiting))
-            finished = results.collect(run, {task_key(task): task.settings_hash for task in tasks})
-            summary = results.write_tables(run, finished, settings.FOLDS)
+            run_tasks(run, waiting, corpus, workers, done=len(chosen) - len(waiting))
+            finished = results.collect_fits(run, {task_key(task): task.settings_hash for task in tasks})
+            summary = results.write_tables(run, finished, settings.N_FOLDS)
             if args.final:
-                final.train(run, kinds, finished, do, lambda tasks: all_inputs(tasks, corpus, workers),
+                final.train(run, kinds, finished, run_task, lambda tasks: tasks_with_inputs(tasks, corpus, workers),
                             workers)
     # OSError: a full disk, a read-only folder
     except (data.DataError, engines.EngineError, final.FinalError, results.RunError, OSError) as problem:
         print(f"train.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        stop_workers()
+        shutdown_workers()
         sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
 
     # -- results ---------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def main(args):
 
 
 # -- data ------------------------------------------------------------------------------------------
-def settings_of(args):
+def resolve_settings(args):
     """config.py as a namespace, with what --quick and --demo change.
 
     raises : DataError, for settings that cannot work
@@ -217,61 +217,61 @@ def settings_of(args):
     values = {name: value for name, value in vars(config).items() if name.isupper()}
     checks.of_run(SimpleNamespace(**values))
     values |= (DEMO if args.demo else {}) | (QUICK if args.quick else {})
-    values |= dict(CV=args.cv or config.CV, SEED=args.seed)
+    values |= dict(PROTOCOL=args.cv or config.PROTOCOL, SEED=args.seed)
     values["FEATURES"] = tuple(name for name in features.NAMES if name in {*values["FEATURES"], *args.features})
-    if args.final and values["SCHEDULE"] == "plateau":
-        raise data.DataError('--final: SCHEDULE = "plateau" watches validation clips, and models on all clips have '
+    if args.final and values["LR_SCHEDULE"] == "plateau":
+        raise data.DataError('--final: LR_SCHEDULE = "plateau" watches validation clips, and models on all clips have '
                              'none; take "cosine" in config.py')
     return SimpleNamespace(**values)
 
 
-def one_on_a_gpu():
+def one_job_on_gpu():
     """1 where there is a GPU, which runs one fit at a time; else None."""
     return 1 if Path("/dev/nvidia0").exists() else None
 
 
-def find_data(args, settings):
+def load_corpus(args, settings):
     """The Corpus that was asked for (corpora.py)."""
     if args.demo:
         print(DEMO_WARNING)
         folder = Path(settings.CACHE_DIR) / "demo-corpus"
         demo_corpus.write_corpus(folder)
-        return replace(corpora.find(folder), name="synthesised demo corpus", complete=None)
+        return replace(corpora.find_corpus(folder), name="synthesised demo corpus", complete=None)
     if args.train_on:
-        return corpora.across(corpora.find(args.train_on), corpora.find(args.test_on))
-    return corpora.find(corpora.place_of(args.data_dir))
+        return corpora.join_corpora(corpora.find_corpus(args.train_on), corpora.find_corpus(args.test_on))
+    return corpora.find_corpus(corpora.data_dir(args.data_dir))
 
 
 def run_name(args, settings, source):
     """Name of the run folder, where none was asked for: what differs from the default is in it."""
-    return "-".join(["demo" if args.demo else "quick" if args.quick else config.RUN]
+    return "-".join(["demo" if args.demo else "quick" if args.quick else config.RUN_NAME]
                     + [source.short_name] * (source.name != corpora.RAVDESS and not args.demo)
-                    + [settings.CV] * (settings.CV != config.CV)
+                    + [settings.PROTOCOL] * (settings.PROTOCOL != config.PROTOCOL)
                     + [f"seed{args.seed}"] * (args.seed != config.SEED))
 
 
 # -- split and plan --------------------------------------------------------------------------------
-def split(clips, settings, asked):
+def make_folds(clips, settings, asked):
     """Every fold, as splits.members_of_fold gives it; the folds asked for are among them."""
     try:
-        fold_of_clip = splits.assign_folds(settings.CV, clips, settings.FOLDS, settings.SEED)
-        folds = [splits.members_of_fold(settings.CV, fold, fold_of_clip, clips, settings.VALIDATION_SHARE,
-                                        settings.SEED, settings.MEMBERS)
+        fold_of_clip = splits.assign_folds(settings.PROTOCOL, clips, settings.N_FOLDS, settings.SEED)
+        folds = [splits.inner_splits(settings.PROTOCOL, fold, fold_of_clip, clips, settings.VALIDATION_FRACTION,
+                                        settings.SEED, settings.ENSEMBLE_SIZE)
                  for fold in range(fold_of_clip.max() + 1)]
     except ValueError as problem:
-        raise data.DataError(f"{len(clips)} clips do not suit --cv {settings.CV}: {problem}") from problem
+        raise data.DataError(f"{len(clips)} clips do not suit --cv {settings.PROTOCOL}: {problem}") from problem
     if not set(asked or []) <= set(range(len(folds))):
         raise data.DataError(f"argument --folds: {sorted(asked)} are not all within 0..{len(folds) - 1}")
     return folds
 
 
-def plan(clips, folds, corpus, settings, protocol):
+def make_tasks(clips, folds, corpus, settings, protocol):
     """Every fit of the study, whatever part of it is asked for now; fold by fold."""
     nets, classical = (results.code_fingerprint(*(HERE / name for name in (*files, "splits.py", "seeds.py")))
                        for files in (("fit.py", "model.py"), ("svm.py", "dtw.py")))
     tasks = []
     for fold, members in enumerate(folds):
-        told = results.digest([clips.label.tolist(), clips.actor.astype(str).tolist(),     # a manifest may change these
+        told = results.hash_json([clips.label.tolist(), clips.actor.astype(str).tolist(),     # a manifest may change these
                                [{part: own.tolist() for part, own in parts.items()} for parts in members]])
         for feature in settings.FEATURES:
             for model in settings.MODELS:
@@ -280,7 +280,7 @@ def plan(clips, folds, corpus, settings, protocol):
                            for name, value in vars(settings).items() if name not in NOT_SCIENCE | without}
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
-                    settings_hash=results.digest([science, code, corpus.key, told, feature, model, fold]),
+                    settings_hash=results.hash_json([science, code, corpus.key, told, feature, model, fold]),
                     settings=settings, clips=clips[["file", "actor", "label"]], members=members, protocol=protocol,
                     driver=os.getpid()))
     return tasks
@@ -290,7 +290,7 @@ def task_key(task):
     return results.fit_name(task.feature, task.model, task.fold)
 
 
-def write_facts(run, args, data_name, clips, tasks, settings, protocol):
+def write_run_metadata(run, args, data_name, clips, tasks, settings, protocol):
     """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes."""
     facts = {name: value for name, value in vars(settings).items() if name not in NOT_SCIENCE - {"FEATURES", "MODELS"}}
     results.write_json(run / "config.json", dict(
@@ -304,7 +304,7 @@ def write_facts(run, args, data_name, clips, tasks, settings, protocol):
     folds.insert(4, "fold", -1)
     for task in {task.fold: task for task in tasks}.values():
         folds.loc[task.members[0]["test"], "fold"] = task.fold
-        folds[f"part_{task.fold}"] = splits.part_of_clips(task.members, len(clips))
+        folds[f"part_{task.fold}"] = splits.split_names(task.members, len(clips))
     results.write_csv(run / "folds.csv", folds)
 
 
@@ -316,11 +316,11 @@ def processor():
     return names[0] if names else platform.processor()
 
 
-def unfinished(run, tasks, overwrite):
+def pending_tasks(run, tasks, overwrite):
     """The tasks still to do, with a word on those whose settings changed."""
     waiting, changed = [], 0
     for task in tasks:
-        metrics = results.finished_fit(run / "fits" / task_key(task))
+        metrics = results.read_metrics(run / "fits" / task_key(task))
         if metrics is None or overwrite:
             waiting.append(task)
         elif metrics["settings_hash"] != task.settings_hash:
@@ -332,7 +332,7 @@ def unfinished(run, tasks, overwrite):
 
 
 # -- fits ------------------------------------------------------------------------------------------
-def run_all(run, tasks, corpus, workers, done):
+def run_tasks(run, tasks, corpus, workers, done):
     """Do the tasks, `jobs` at a time; each is written when it is finished. Workers write nothing.
 
     On this machine the arrays are memory-mapped by every worker; elsewhere they are sent there.
@@ -340,7 +340,7 @@ def run_all(run, tasks, corpus, workers, done):
     began, total, jobs = time.time(), done + len(tasks), workers.jobs
     parallel = joblib.Parallel(min(jobs, max(len(tasks), 1)), return_as="generator_unordered", batch_size=1,
                                pre_dispatch="n_jobs")
-    finished = parallel(workers.delayed(do)(*work) for work in all_inputs(tasks, corpus, workers))
+    finished = parallel(workers.delayed(run_task)(*work) for work in tasks_with_inputs(tasks, corpus, workers))
     with tqdm(total=total, initial=done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
         for number, (task, metrics, files) in enumerate(finished, start=1):
             results.write_fit(run / "fits" / task_key(task), files)
@@ -355,40 +355,40 @@ def run_all(run, tasks, corpus, workers, done):
             sys.stdout.flush()
 
 
-def all_inputs(tasks, corpus, workers):
+def tasks_with_inputs(tasks, corpus, workers):
     """[(task, x, lengths), ...] as `do` takes them, where its workers find the arrays."""
     arrays = {}
     for task in tasks:
-        arrays[task.feature, task.model in ON_FUNCTIONALS] = inputs(task, corpus)[0]
+        arrays[task.feature, task.model in FUNCTIONALS_MODELS] = task_inputs(task, corpus)[0]
     given = workers.share(arrays | {"lengths": corpus.lengths})
-    return [(task, given[task.feature, task.model in ON_FUNCTIONALS],
-             None if task.model in ON_FUNCTIONALS else given["lengths"]) for task in tasks]
+    return [(task, given[task.feature, task.model in FUNCTIONALS_MODELS],
+             None if task.model in FUNCTIONALS_MODELS else given["lengths"]) for task in tasks]
 
 
-def inputs(task, corpus):
+def task_inputs(task, corpus):
     """What the model of a task is fed: x (clips, versions, ...) and lengths (clips, versions) or None."""
-    if task.model in ON_FUNCTIONALS:
+    if task.model in FUNCTIONALS_MODELS:
         return corpus.functionals[task.feature], None
     return corpus.sequences[task.feature], corpus.lengths
 
 
-def do(task, x, lengths):
+def run_task(task, x, lengths):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
-    data.leave_interrupts_to(task.driver)
-    engines.stay()
+    data.ignore_sigint_in_worker(task.driver)
+    engines.disable_worker_recycling()
     x, lengths = engines.fetch(x), engines.fetch(lengths)
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
     columns = x.shape[-1] // (1 if lengths is not None else len(features.FUNCTIONALS))
-    weights = features.weights(task.feature, columns, settings.LIFTER)
+    weights = features.cepstral_weights(task.feature, columns, settings.CEPSTRAL_DECAY)
     if task.model in svm.KINDS:
         outcome = svm.fit(task.model, x, lengths, labels, task.members, settings, weights)
-        file, versions = results.MACHINE, svm.VERSIONS
+        file, versions = results.SVM_FILE, svm.VERSIONS
     else:
-        with interrupts_waiting():
+        with defer_interrupts():
             import fit as fitting  # here, since it brings TensorFlow
         outcome = fitting.fit(task.model, x, lengths, labels, task.members, task.seed, settings, weights)
-        file, versions = results.NETWORK, fitting.VERSIONS
+        file, versions = results.NETWORK_FILE, fitting.VERSIONS
 
     def predictions(part):
         clips = task.clips.iloc[clips_of[part]]
@@ -396,16 +396,16 @@ def do(task, x, lengths):
                                   predicted=classes[outcome[part].argmax(axis=1)]))
         return table.join(pd.DataFrame(outcome[part].round(6), clips.index, [f"p_{name}" for name in classes]))
 
-    clips_of = {"test": task.members[0]["test"], "validation": splits.validated(task.members)}
+    clips_of = {"test": task.members[0]["test"], "validation": splits.validation_indices(task.members)}
     test, validation = predictions("test"), predictions("validation")
-    scored = scores.of_fit(test, validation) if len(test) else {"temperature": None}        # none: a final model
+    scored = scores.fit_metrics(test, validation) if len(test) else {"temperature": None}        # none: a final model
     metrics = dict(
         feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol, **scored,
         fit_seconds=outcome["seconds"], parameters=outcome["parameters"], seed=task.seed,
         settings_hash=task.settings_hash)
     preprocessing = dict(
         labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
-        frames=settings.FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
+        frames=settings.N_FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
         temperature=metrics["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
         versions=versions)
     files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False),
@@ -418,7 +418,7 @@ def do(task, x, lengths):
 
 
 @contextlib.contextmanager
-def interrupts_waiting():
+def defer_interrupts():
     """Ctrl-C within the block takes effect at its end: an import of keras cut short says that a package is missing."""
     if threading.current_thread() is not threading.main_thread():       # dask's workers; they get none
         yield
@@ -435,7 +435,7 @@ def interrupts_waiting():
         signal.raise_signal(number)
 
 
-def stop_workers():
+def shutdown_workers():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
@@ -447,12 +447,12 @@ def print_summary(summary, protocol, settings, seconds):
           f"{'weighted F1':>12} {'macro F1':>12} {'p':>6} {'parameters':>11} {'s a fit':>8}")
     for row in summary.itertuples():
         cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
-                 for name in scores.NAMES}
+                 for name in scores.METRICS}
         interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
         print(f"{row.feature:8} {row.model:9} {row.folds:5}  {cells['accuracy']:>12} {interval:>14} {cells['uar']:>12} "
               f"{cells['weighted_f1']:>12} {cells['macro_f1']:>12} {row.p_against_best:6.3f} {row.parameters:11,} "
               f"{row.fit_seconds:8.0f}".replace("   nan", "      "))
-    print(f"per cent, mean +- standard deviation over the finished folds (of {settings.FOLDS}); interval: bootstrap\n"
+    print(f"per cent, mean +- standard deviation over the finished folds (of {settings.N_FOLDS}); interval: bootstrap\n"
           f"over actors; p: corrected t-test against the model with the best validation accuracy; chance "
           f"{100 / len(settings.CLASSES):.1f}; this command took {seconds / 60:.1f} min")
 

@@ -29,9 +29,9 @@ import config
 import interrupts
 
 if __name__ == "__main__":      # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.are_one_line()
+    interrupts.install_interrupt_handler()
     parser = argparse.ArgumentParser(description="Draw a run of train.py.")
-    parser.add_argument("--run", default=config.RUN, metavar="NAME_OR_FOLDER",
+    parser.add_argument("--run", default=config.RUN_NAME, metavar="NAME_OR_FOLDER",
                         help="a run's name under the results folder, or a folder such as reference "
                              "(default: %(default)s)")
     parser.add_argument("--results-dir", default=config.RESULTS_DIR, type=Path, metavar="DIR",
@@ -69,10 +69,10 @@ STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titl
 COLOURS = sns.color_palette("colorblind")
 BLUE, ORANGE, GREEN = COLOURS[:3]
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": COLOURS[7]}
-LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
+DISPLAY_NAMES = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
           "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM", "dtw": "DTW + SVM",
           "all": "All features", "committee": "Committee"}
-SMALL_PRINT = 7         # points
+FOOTNOTE_SIZE = 7         # points
 CURVES_NOTE = ("Thin: networks; thick: their mean while at least two still train. Training values are measured on "
                "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
 SUBGROUPS = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
@@ -85,9 +85,9 @@ def sex_of(clips):
     return sexes.where(sexes.isin(list(SEX_COLOURS)), "not known")
 
 
-def label(name):
+def display_name(name):
     """What a feature or model is called in a figure."""
-    return LABELS.get(name, name)
+    return DISPLAY_NAMES.get(name, name)
 
 
 def new_figure(title, width, height):
@@ -97,15 +97,15 @@ def new_figure(title, width, height):
     return figure
 
 
-def warn(figure, text):
+def mark_title(figure, text):
     """Adds a line to the title, and turns it red."""
     figure.suptitle(f"{figure.get_suptitle()}\n{text}", x=0.01, ha="left", color="firebrick")
 
 
-def sign(figure, note):
+def add_footnote(figure, note):
     """Puts `note` in small print below a figure."""
     lines = textwrap.fill(note, int(18 * figure.get_figwidth()))
-    figure.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL_PRINT, color="0.3")
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=FOOTNOTE_SIZE, color="0.3")
 
 
 def heat_map(ax, table, lowest=0, text="{:.0f}".format, size=7):
@@ -132,7 +132,7 @@ def colour_bar(figure, axes, text):
 
 def row_label(names):
     """"BiLSTM, MFCC" for ("bilstm", "mfcc"), "Committee" for ("committee", "all")."""
-    return ", ".join(label(name) for name in names if name != "all")
+    return ", ".join(display_name(name) for name in names if name != "all")
 
 
 # -- figures ---------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def data_statistics(clips, classes):
     if len(known) > 1:
         by_actor.legend(title="", ncols=2)
     by_actor.set(title="Clips per actor", xlabel="actor", ylim=(0, 1.25 * per_actor.clips.max()))
-    by_actor.tick_params(axis="x", labelsize=SMALL_PRINT, rotation=90 if clips.actor.nunique() > 24 else 0)
+    by_actor.tick_params(axis="x", labelsize=FOOTNOTE_SIZE, rotation=90 if clips.actor.nunique() > 24 else 0)
 
     lengths = clips[["seconds", "trimmed_seconds"]].set_axis(["as recorded", "trimmed"], axis=1)
     sns.histplot(lengths, bins=50, palette=[BLUE, ORANGE], ax=durations, edgecolor="none")
@@ -192,13 +192,13 @@ def example_features(examples, hop_seconds):
             picture = ((clip[name] - centre) / spread).T                            # (n, frames)
             edges = (-0.5 * hop_seconds, (picture.shape[1] - 0.5) * hop_seconds, -0.5, len(picture) - 0.5)
             image = ax.imshow(picture, aspect="auto", origin="lower", extent=edges, **look)
-        column[0].set_title(label(name))
+        column[0].set_title(display_name(name))
         column[-1].set_xlabel("time (s)")
         column[0].set_xlim(0, hop_seconds * max(len(clip[name]) for _, clip in examples))
         figure.colorbar(image, ax=list(column), location="bottom", label=unit, aspect=30, pad=0.01)
         figure.align_ylabels(column)
         for ax in column:
-            ax.set_ylabel("band" if name == "mel" else "coefficient", fontsize=SMALL_PRINT)
+            ax.set_ylabel("band" if name == "mel" else "coefficient", fontsize=FOOTNOTE_SIZE)
     for ax, (title, _) in zip(axes[:, 0], examples):
         ax.annotate(title, (-0.3, 0.5), xycoords="axes fraction", rotation=90, ha="right", va="center",
                     weight="bold")
@@ -212,7 +212,7 @@ def training_curves(histories, chance):
     Thin lines are networks, thick ones their mean while at least two of them still train.
     """
     names = histories.feature.unique()
-    figure = new_figure(f"{label(histories.model.iloc[0])}: training", 1 + 2.7 * len(names), 5.2)
+    figure = new_figure(f"{display_name(histories.model.iloc[0])}: training", 1 + 2.7 * len(names), 5.2)
     axes = figure.subplots(2, len(names), sharex="col", sharey="row", squeeze=False)
     for column, name in zip(axes.T, names):
         rows = histories[histories.feature == name]
@@ -228,7 +228,7 @@ def training_curves(histories, chance):
                     ls="none", label="kept epoch")
             ax.grid(axis="y")
         column[1].axhline(100 * chance, color="0.4", ls=":", label="chance")
-        column[0].set_title(f"{label(name)}, {folds} fold{'s' * (folds > 1)}")
+        column[0].set_title(f"{display_name(name)}, {folds} fold{'s' * (folds > 1)}")
         column[1].set(xlabel="epoch", ylim=(0, 100))
     axes[0, 0].set_ylabel("cross-entropy loss (nats)")
     axes[1, 0].set_ylabel("accuracy (%)")
@@ -236,7 +236,7 @@ def training_curves(histories, chance):
     return figure
 
 
-def shares(predictions, classes):
+def confusion_counts(predictions, classes):
     """Confusion matrix as counts and as percentages of each true class, both (true, predicted)."""
     counts = confusion_matrix(predictions.true, predictions.predicted, labels=list(classes))
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -245,7 +245,7 @@ def shares(predictions, classes):
 
 def confusion(predictions, classes):
     """Row-normalised confusion matrix of one feature and model, percentages over counts."""
-    counts, percent = shares(predictions, classes)
+    counts, percent = confusion_counts(predictions, classes)
     text = percent.map("{:.0f} %\n".format) + counts.astype(str)
     feature, model = predictions.feature.iloc[0], predictions.model.iloc[0]
     hit = (predictions.true == predictions.predicted).mean()
@@ -268,7 +268,7 @@ def confusion_overview(predictions, classes):
     for row, model in zip(axes, models):
         for ax, feature in zip(row, features):
             if (model, feature) in groups:
-                percent = shares(groups[model, feature], classes)[1]
+                percent = confusion_counts(groups[model, feature], classes)[1]
             else:
                 percent = pd.DataFrame(np.nan, index=classes, columns=classes)
                 ax.text(0.5, 0.5, "no finished fold", transform=ax.transAxes, ha="center")
@@ -307,14 +307,14 @@ def comparison(predictions, summary, chance):
             low, high = (100 * row.accuracy_low, 100 * row.accuracy_high) if ax is axes[0] else (
                 mean - spread, mean + spread)
             ax.errorbar(mean, y - 0.03, xerr=[[max(mean - low, 0)], [max(high - mean, 0)]], fmt="|", ms=10, mew=2,
-                        capsize=3, lw=1.2, color=COLOURS[k], label=label(feature) if feature != "all" else None)
+                        capsize=3, lw=1.2, color=COLOURS[k], label=display_name(feature) if feature != "all" else None)
             text = f"{mean:.1f} ± {spread:.1f}" if len(folds) > 1 else f"{mean:.1f} (1 fold)"
             if ax is axes[0] and np.isfinite(row.p_against_best):
-                text += f"  p {scores.p_text(row.p_against_best)}"
+                text += f"  p {scores.format_p(row.p_against_best)}"
             ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
         ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
         ax.grid(axis="x")
-    axes[0].set(yticks=range(len(models)), yticklabels=map(label, models), ylim=(len(models) - 0.5, -0.5))
+    axes[0].set(yticks=range(len(models)), yticklabels=map(display_name, models), ylim=(len(models) - 0.5, -0.5))
     handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))                 # one for each name
     figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=1 + shared)
     return figure
@@ -333,12 +333,12 @@ def reliability(predictions, fits):
             given, right = rows[columns].to_numpy(), (rows.true == rows.predicted).to_numpy()
             heat = temperature.loc[list(zip(rows.feature, rows.model, rows.fold))].to_numpy()[:, None]
             colour = COLOURS[features.index(feature)]
-            for p, style in ((given, "--"), (scores.cooled(given, heat), "-")):
-                confidence, share, clips = scores.reliability(p, right, bins=10)
+            for p, style in ((given, "--"), (scores.apply_temperature(given, heat), "-")):
+                confidence, share, clips = scores.reliability_curve(p, right, bins=10)
                 enough = clips >= 20
                 ax.plot(100 * confidence[enough], 100 * share[enough], style, color=colour, lw=1.2,
-                        label=label(feature) if style == "-" else None)
-        ax.set(title=label(model), xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100), aspect="equal")
+                        label=display_name(feature) if style == "-" else None)
+        ax.set(title=display_name(model), xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100), aspect="equal")
         ax.legend(loc="lower right", fontsize=6)
     axes[0].set_ylabel("right (%)")
     return figure
@@ -401,7 +401,7 @@ def timeline(name, y, rate, rows, labels):
 
     hop = np.diff(rows.start).min() if len(rows) > 1 else seconds
     centres = ((rows.start + rows.end) / 2).to_numpy()
-    for centre, p in zip(centres, 100 * rows[[f"p_{label}" for label in labels]].to_numpy()):
+    for centre, p in zip(centres, 100 * rows[[f"p_{display_name}" for display_name in labels]].to_numpy()):
         emotions.imshow(p[:, None], extent=(centre - hop / 2, centre + hop / 2, len(labels) - 0.5, -0.5),
                         vmin=0, vmax=100, cmap="Blues", aspect="auto")
     for unsure, face in ((False, ORANGE), (True, "none")):
@@ -415,7 +415,7 @@ def timeline(name, y, rate, rows, labels):
     return figure
 
 
-def subgroups(predictions, clips, chance):
+def subgroup_figure(predictions, clips, chance):
     """Accuracy on parts of the clips (columns) for every model and feature (rows), folds pooled.
 
     clips : as in clips.csv; chance : accuracy of guessing, 0 to 1
@@ -451,8 +451,8 @@ def load_examples(run, data_dir):
         synthesised = clips.empty
         if synthesised:
             demo_corpus.write_corpus(scratch, actors=1)
-            clips = corpora.find(scratch).clips
-        chosen = alike(clips)
+            clips = corpora.find_corpus(scratch).clips
+        chosen = matched_examples(clips)
         examples = []
         for clip in chosen.itertuples():
             try:
@@ -469,10 +469,10 @@ def clips_of(run, data_dir):
     raises : corpora.DataError for a place without clips of this run that the user named
     """
     try:
-        clips = corpora.find(corpora.place_of(data_dir)).clips
+        clips = corpora.find_corpus(corpora.data_dir(data_dir)).clips
         clips = clips[clips.file.isin(run.clips.file)]
         if clips.empty:
-            raise corpora.DataError(f"{corpora.place_of(data_dir)}: no clips of this run ({run.config['data']})")
+            raise corpora.DataError(f"{corpora.data_dir(data_dir)}: no clips of this run ({run.config['data']})")
     except corpora.DataError:
         if data_dir:
             raise
@@ -480,7 +480,7 @@ def clips_of(run, data_dir):
     return clips
 
 
-def alike(clips):
+def matched_examples(clips):
     """One row per emotion, from the largest group that shares actor, sentence, intensity and repetition."""
     known = [name for name in ("actor", "statement", "intensity", "repetition") if name in clips]
     groups = clips.groupby(known, dropna=False).emotion
@@ -490,7 +490,7 @@ def alike(clips):
 
 
 # -- what the networks hear, when there are models too ---------------------------------------------
-def heard(examples, hop_seconds, title):
+def occlusion_figure(examples, hop_seconds, title):
     """Each clip (left) and where blanking it speaks against the answer (right).
 
     examples : [(emotion, feature (frames, n), fall of log-odds (frames, n)), ...]
@@ -511,7 +511,7 @@ def heard(examples, hop_seconds, title):
     return figure
 
 
-def functional_importance(falls, names, title):
+def importance_figure(falls, names, title):
     """Bars: how far accuracy falls when a functional is shuffled over the clips; falls (functionals, repeats)."""
     order = np.argsort(falls.mean(axis=1))
     figure = new_figure(title, 6, 3.5)
@@ -523,7 +523,7 @@ def functional_importance(falls, names, title):
     return figure
 
 
-def clip_map(points, emotions, actors, classes, title):
+def tsne_figure(points, emotions, actors, classes, title):
     """Clips as points (clips, 2), coloured by emotion and by actor."""
     figure = new_figure(title, 9, 4.6)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -546,7 +546,7 @@ def listening(run, data_dir):
     """Yields (stem, figure, more small print) of the run's first fold, on its test clips: of the best sequence network
     on mel, which has bands to show (else the best), and the best MLP; nothing where models or sound are missing."""
     fits = run.fits[run.fits.fold == run.fits.fold.min()]
-    fits = fits[[(run.folder / "fits" / results.fit_name(*names) / results.NETWORK).exists()
+    fits = fits[[(run.folder / "fits" / results.fit_name(*names) / results.NETWORK_FILE).exists()
                  for names in fits[["feature", "model", "fold"]].itertuples(index=False)]]
     if fits.empty:
         return
@@ -571,7 +571,7 @@ def inputs_of_test_clips(run, fit, paths):
     table = run.predictions.query("feature == @fit.feature and model == @fit.model and fold == @fit.fold")
     table = table[table.file.isin(paths.index)].reset_index(drop=True)
     key = predict.input_key(model)
-    heard = [predict.hear(Path(paths[file]), {key: model.kept}, None, 1)[0] for file in table.file]
+    heard = [predict.load_segments(Path(paths[file]), {key: model.kept}, None, 1)[0] for file in table.file]
     for segment in heard:
         if "problem" in segment:
             raise corpora.DataError(f"{segment['file']}: {segment['problem']}")
@@ -580,7 +580,7 @@ def inputs_of_test_clips(run, fit, paths):
 
 def normalised(model, x, lengths):
     mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
-    return data_preprocessing.normalise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
+    return data_preprocessing.standardise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
 
 
 def hear_sequence(run, fit, paths):
@@ -598,12 +598,12 @@ def hear_sequence(run, fit, paths):
     named = f"{row_label((fit.model, fit.feature))}, fold {fit.fold}"
     hop = model.kept["features"]["hop_length"] / model.kept["features"]["sr"]
     if examples:
-        yield ("heard", heard(examples, hop, f"What the answer hangs on: {named}"),
+        yield ("heard", occlusion_figure(examples, hop, f"What the answer hangs on: {named}"),
                f"Clips: {', '.join(sure.file)}, each the surest right answer of its emotion. Blanked: patches of "
                f"{explain.PATCH[0]} frames and {explain.PATCH[1]:.1%} of the rows, set to their mean.")
     within = explain.penultimate(model.network, inputs)                                     # (clips, units)
     points = TSNE(init="pca", random_state=0, perplexity=min(30, (len(within) - 1) / 3)).fit_transform(within)
-    yield ("map", clip_map(points, table.true.to_numpy(), table.actor.to_numpy(), labels, f"How clips lie: {named}"),
+    yield ("map", tsne_figure(points, table.true.to_numpy(), table.actor.to_numpy(), labels, f"How clips lie: {named}"),
            "t-SNE of what the networks' last layers decide on; test clips. Only who lies next to whom has a meaning.")
 
 
@@ -612,9 +612,9 @@ def hear_functionals(run, fit, paths):
     model, table, x, lengths = inputs_of_test_clips(run, fit, paths)
     labels = table.true.map(model.kept["labels"].index).to_numpy()
     groups = np.repeat(np.arange(len(features.FUNCTIONALS)), x.shape[1] // len(features.FUNCTIONALS))
-    falls = explain.importance(model.network, normalised(model, x, lengths), labels, groups, np.random.default_rng(0))
+    falls = explain.permutation_importance(model.network, normalised(model, x, lengths), labels, groups, np.random.default_rng(0))
     named = f"{row_label((fit.model, fit.feature))}, fold {fit.fold}"
-    return ("functionals", functional_importance(falls, features.FUNCTIONALS, f"What the MLP hangs on: {named}"),
+    return ("functionals", importance_figure(falls, features.FUNCTIONALS, f"What the MLP hangs on: {named}"),
             "Each functional, of all coefficients at once, shuffled over the test clips five times; mean and standard "
             "deviation. Functionals that say the same as others look unimportant.")
 
@@ -666,7 +666,7 @@ def draw(run, plan, data_dir):
     yield "data_statistics", data_statistics(run.clips, classes), None, ""
     figure = example_features(examples, run.config["HOP_LENGTH"] / run.config["SAMPLE_RATE"])
     if synthesised and not run.config.get("demo"):
-        warn(figure, "Synthesised clips, not speech: no data set was found")
+        mark_title(figure, "Synthesised clips, not speech: no data set was found")
         print("no data set found, so the example clips are synthesised; name its folder with --data-dir")
     yield "example_features", figure, None, note
     if run.predictions.empty:
@@ -685,7 +685,7 @@ def draw(run, plan, data_dir):
     yield "per_emotion", per_emotion(predictions, classes), predictions, scale
     sexes = dict(zip(run.clips.actor, sex_of(run.clips)))
     yield "per_actor", per_actor(predictions, sexes, chance), predictions, scale
-    parted = subgroups(predictions, run.clips, chance)
+    parted = subgroup_figure(predictions, run.clips, chance)
     if parted:
         yield "subgroups", parted, predictions, scale
     for model, rows in histories.groupby("model", sort=False):
@@ -700,16 +700,16 @@ def draw(run, plan, data_dir):
 
 def main(arguments):
     run = results.read_run(find_run(arguments.run, arguments.results_dir))
-    plan = {"features": run.config["FEATURES"], "models": run.config["MODELS"], "folds": run.config["FOLDS"]}
+    plan = {"features": run.config["FEATURES"], "models": run.config["MODELS"], "folds": run.config["N_FOLDS"]}
     pictures = []
     with matplotlib.rc_context(STYLE):
         for name, figure, rows, note in draw(run, plan, arguments.data_dir):
             facts = f"Run {Path(run.folder).resolve().name}, data {run.config['data']}."
             if rows is not None:
                 facts += f" {run.config['protocol']}; {folds_text(rows, plan['folds'])}."
-            sign(figure, f"{facts} {note}")
+            add_footnote(figure, f"{facts} {note}")
             if run.config.get("demo"):
-                warn(figure, DEMO)
+                mark_title(figure, DEMO)
             for path in (Path(arguments.out) / f"{name}.{ending}" for ending in ("svg", "png")):
                 with results.write_atomically(path) as draft:
                     figure.savefig(draft)
@@ -717,7 +717,7 @@ def main(arguments):
             print(path, flush=True)
     path = Path(arguments.out) / "report.html"
     with results.write_atomically(path) as draft:
-        draft.write_text(report.page(run, pictures, label), encoding="utf-8")
+        draft.write_text(report.page(run, pictures, display_name), encoding="utf-8")
     print(path)
     count, missing = missing_fits(run, plan)
     if count:

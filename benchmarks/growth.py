@@ -27,12 +27,12 @@ import config
 
 TIMES = (1, 4, 16)
 CLIPS = 96                      # of the smallest corpus
-COPIES = 1
+N_AUGMENTED = 1
 
 
 def settings_for(folder):
     settings = SimpleNamespace(**{name: value for name, value in vars(config).items() if name.isupper()})
-    settings.CACHE_DIR, settings.COPIES, settings.EPOCHS = Path(folder) / "cache", COPIES, dict(cnn1d=2)
+    settings.CACHE_DIR, settings.N_AUGMENTED, settings.EPOCHS = Path(folder) / "cache", N_AUGMENTED, dict(cnn1d=2)
     return settings
 
 
@@ -46,10 +46,10 @@ def grown_corpus(folder, times):
     import seeds
     source = Path(folder) / "source"
     if os.environ.get("RAVDESS_DIR"):
-        source = corpora.place_of()
+        source = corpora.data_dir()
     else:
         demo_corpus.write_corpus(source)
-    clips = corpora.find(source).clips
+    clips = corpora.find_corpus(source).clips
     clips = clips.iloc[np.linspace(0, len(clips) - 1, CLIPS).astype(int)].reset_index(drop=True)
     tables = []
     for copy in range(times):
@@ -190,7 +190,7 @@ def main():
         "training memory, GB": table.training_gigabytes.map("{:.2f}".format)})
     (HERE / "GROWTH.md").write_text("\n".join([
         "# Growth\n", f"Written by `python benchmarks/growth.py`; do not edit. {time.strftime('%Y-%m-%d')}, "
-        f"{train.processor()}, {os.cpu_count()} cores. Every clip has {COPIES} copy. Extraction: all features, one "
+        f"{train.processor()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} copy. Extraction: all features, one "
         "process per core, memory of all of them together. Training: the second epoch of cnn1d on mel, one process. "
         "Memory is what the processes hold beyond mapped files, at its peak.\n",
         markdown(cells), "\n![Time and memory against the number of clips](growth.png)\n"]))

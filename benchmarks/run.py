@@ -29,8 +29,8 @@ import config
 
 KINDS = ("cnn1d", "bilstm", "hybrid", "mlp")
 CLIPS = 24
-TRAIN, VALIDATION, TEST = 1035, 116, 289             # clips of fold 0; training sees 1 + COPIES versions
-FOLDS, FEATURES, SIZES = config.FOLDS, ("mfcc", "mel", "gauss"), dict(mfcc=40, mel=128, gauss=40)
+TRAIN, VALIDATION, TEST = 1035, 116, 289             # clips of fold 0; training sees 1 + N_AUGMENTED versions
+N_FOLDS, FEATURES, SIZES = config.N_FOLDS, ("mfcc", "mel", "gauss"), dict(mfcc=40, mel=128, gauss=40)
 PREDICTED = 10                                       # times CLIPS recordings are predicted
 OUR_EPOCHS, USUAL_EPOCHS = 4, 2                      # timed in a process; the first, which traces, is told apart
 GEMM = 2048                                          # rows and columns of the matrices of the peak
@@ -40,10 +40,10 @@ GEMM = 2048                                          # rows and columns of the m
 def arrays(kind, feature):
     """Random stand-ins of one fold: x (clips, versions, frames, n) or (clips, versions, 13 n), lengths, labels."""
     rng = np.random.default_rng(0)
-    clips, versions, n = TRAIN + VALIDATION + TEST, 1 + config.COPIES, SIZES[feature]
-    shape = (clips, versions, 13 * n) if kind == "mlp" else (clips, versions, config.FRAMES, n)
+    clips, versions, n = TRAIN + VALIDATION + TEST, 1 + config.N_AUGMENTED, SIZES[feature]
+    shape = (clips, versions, 13 * n) if kind == "mlp" else (clips, versions, config.N_FRAMES, n)
     x = rng.standard_normal(shape, dtype=np.float32)
-    lengths = None if kind == "mlp" else rng.integers(50, config.FRAMES + 1, (clips, versions))
+    lengths = None if kind == "mlp" else rng.integers(50, config.N_FRAMES + 1, (clips, versions))
     return x, lengths, rng.integers(0, len(config.CLASSES), clips)
 
 
@@ -57,18 +57,18 @@ def fit_ours(kind, feature):
     began = time.perf_counter()
     import fit
     imports = time.perf_counter() - began
-    outcome = fit.fit(kind, x, lengths, labels, [parts] * config.MEMBERS, 1, settings)
+    outcome = fit.fit(kind, x, lengths, labels, [parts] * config.ENSEMBLE_SIZE, 1, settings)
     epochs = list(outcome["history"].seconds)
     held, rows = memory(), np.arange(TRAIN * x.shape[1])
     every_x, every_length = x.reshape(-1, *x.shape[2:]), None if lengths is None else lengths.reshape(-1)
-    pipeline = fit.batches(every_x, every_length, rows, rows % 8, outcome["mean"], outcome["std"],
+    pipeline = fit.make_dataset(every_x, every_length, rows, rows % 8, outcome["mean"], outcome["std"],
                            settings.BATCH_SIZE[kind], 1, settings)
     list(pipeline.take(2))
     began = time.perf_counter()
     steps = sum(1 for _ in pipeline)
     return dict(epoch=float(np.median(epochs[1:])), start=outcome["seconds"] - sum(epochs) + epochs[0]
                 - float(np.median(epochs[1:])), imports=imports, pipeline=time.perf_counter() - began, steps=steps,
-                flops=training_flops(next(iter(fit.TRACED.values()))[0], settings.BATCH_SIZE[kind]) * steps,
+                flops=training_flops(next(iter(fit.TRACED_NETWORKS.values()))[0], settings.BATCH_SIZE[kind]) * steps,
                 parameters=outcome["parameters"], memory=held)
 
 
@@ -98,22 +98,22 @@ def predict_clips(way, paths):
     from types import SimpleNamespace
 
     import model
-    network = model.average([model.BUILDERS["cnn1d"]((config.FRAMES, config.N_MFCC), len(config.CLASSES))
-                             for _ in range(config.MEMBERS)])
+    network = model.average_ensemble([model.BUILDERS["cnn1d"]((config.N_FRAMES, config.N_MFCC), len(config.CLASSES))
+                             for _ in range(config.ENSEMBLE_SIZE)])
     paths = [Path(path) for path in paths] * PREDICTED
     if way == "ours":
         import fit
         import predict
-        kept = dict(labels=list(config.CLASSES), feature="mfcc", input="sequences", frames=config.FRAMES, mean=[0.0],
+        kept = dict(labels=list(config.CLASSES), feature="mfcc", input="sequences", frames=config.N_FRAMES, mean=[0.0],
                     std=[1.0], temperature=1.0, loading=config.LOADING_SETTINGS, features=config.FEATURE_SETTINGS)
-        models = [predict.Model("cnn1d", network, lambda x, _: fit.probabilities(network, x), kept)]
+        models = [predict.Model("cnn1d", network, lambda x, _: fit.predict_proba(network, x), kept)]
         how = SimpleNamespace(window=None, hop=1, jobs=-1)
-        run = lambda chosen: [predict.predicted(heard, models, list(config.CLASSES), 0.5)            # noqa: E731
-                              for heard in predict.in_batches(predict.listen(chosen, models, how))]
+        run = lambda chosen: [predict.predict_segments(heard, models, list(config.CLASSES), 0.5)            # noqa: E731
+                              for heard in predict.in_batches(predict.iter_segments(chosen, models, how))]
     else:
         import data_preprocessing as data
         import usual
-        run = lambda chosen: [network.predict(data.fit_length(usual.mfcc(usual.load(path)), config.FRAMES)[0][None],  # noqa: E731
+        run = lambda chosen: [network.predict(data.pad_or_crop(usual.mfcc(usual.load(path)), config.N_FRAMES)[0][None],  # noqa: E731
                                               verbose=0) for path in chosen]
     run(paths[:CLIPS])                                                          # starts workers, traces
     began = time.perf_counter()
@@ -159,9 +159,9 @@ def some_clips(folder):
     import demo_corpus
     if not os.environ.get("RAVDESS_DIR"):
         demo_corpus.write_corpus(Path(folder))
-        clips = corpora.find(folder).clips
+        clips = corpora.find_corpus(folder).clips
     else:
-        clips = corpora.find(corpora.place_of()).clips
+        clips = corpora.find_corpus(corpora.data_dir()).clips
     return list(clips.path.iloc[np.linspace(0, len(clips) - 1, CLIPS).astype(int)])
 
 
@@ -178,8 +178,8 @@ def clip_rows(paths, repeats):
     augmentation = dict(config.AUGMENTATION_SETTINGS, sr=config.SAMPLE_RATE)
     waveforms = [data.load_waveform(path, **config.LOADING_SETTINGS) for path in paths]
     extracted = [features.extract(y, **config.FEATURE_SETTINGS) for y in waveforms]
-    padded = [{name: data.fit_length(x, config.FRAMES) for name, x in clip.items()} for clip in extracted]
-    steps = [dtw.steps(clip["mfcc"], **dtw.SETTINGS).astype(np.float32) for clip in extracted]
+    padded = [{name: data.pad_or_crop(x, config.N_FRAMES) for name, x in clip.items()} for clip in extracted]
+    steps = [dtw.frame_descriptors(clip["mfcc"], **dtw.DTW_PARAMS).astype(np.float32) for clip in extracted]
     stft = dict(n_fft=config.N_FFT, hop_length=config.HOP_LENGTH)
 
     def augment_ours(k):
@@ -262,28 +262,28 @@ def table(header, rows):
 def study_minutes(clip, fits, cores):
     """Minutes of the parts of the study, from medians: {part: (ours, usual)}; a part without a usual way has NaN."""
     middle = {name: [np.median(side) if len(side) else np.nan for side in sides] for name, sides in clip.items()}
-    clips, versions = TRAIN + VALIDATION + TEST, 1 + config.COPIES
+    clips, versions = TRAIN + VALIDATION + TEST, 1 + config.N_AUGMENTED
     load, extract, functional = (middle[name] for name in (
         "load, resample, trim", "MFCC + mel + Gaussian cepstra", "functionals of the three"))
     copy, stft, stretch = (middle[name] for name in (
         "augmentation, one copy", "floor: one STFT", "floor: one stretch and shift"))
-    extraction = clips * (load[0] + config.COPIES * copy[0] + versions * (extract[0] + functional[0])) / cores
-    floor = clips * (config.COPIES * stretch[0] + versions * stft[0]) / cores
+    extraction = clips * (load[0] + config.N_AUGMENTED * copy[0] + versions * (extract[0] + functional[0])) / cores
+    floor = clips * (config.N_AUGMENTED * stretch[0] + versions * stft[0]) / cores
     extraction_usual = training = training_usual = 0
     for feature in FEATURES:
         alone = middle[{"mfcc": "MFCC alone", "mel": "mel alone", "gauss": "Gaussian cepstra alone"}[feature]][1]
         for kind in KINDS:
-            once, more = clips * (load[1] + alone), TRAIN * config.COPIES * (copy[1] + alone)
-            statistics = (clips + TRAIN * config.COPIES) * functional[1] / 3 if kind == "mlp" else 0
+            once, more = clips * (load[1] + alone), TRAIN * config.N_AUGMENTED * (copy[1] + alone)
+            statistics = (clips + TRAIN * config.N_AUGMENTED) * functional[1] / 3 if kind == "mlp" else 0
             preparation = once + more + statistics
             for way in ("ours", "usual"):
                 one = fits[kind, feature if (kind, feature) in fits else "mfcc"][way]
-                seconds = np.median([f["start"] + config.MEMBERS * config.EPOCHS[kind] * f["epoch"] for f in one])
+                seconds = np.median([f["start"] + config.ENSEMBLE_SIZE * config.EPOCHS[kind] * f["epoch"] for f in one])
                 if way == "ours":
-                    training += FOLDS * seconds / cores
+                    training += N_FOLDS * seconds / cores
                 else:
-                    training_usual += FOLDS * seconds
-            extraction_usual += FOLDS * preparation
+                    training_usual += N_FOLDS * seconds
+            extraction_usual += N_FOLDS * preparation
     return {"extraction: 3 features, copies, functionals": (extraction / 60, extraction_usual / 60),
             "floor of extraction: STFTs and stretches alone": (floor / 60, np.nan),
             "fits": (training / 60, training_usual / 60),
@@ -344,7 +344,7 @@ def report(clip, predictions, fits, peak, cores, repeats):
         f"as `predict.py` on {cores} cores, the usual way a loop with `predict` on each file.",
         table(["ours", "usual", "ours / usual"], [[cell(predictions["ours"]), cell(predictions["usual"]),
                                                    ratio(predictions["usual"], predictions["ours"])]]),
-        f"## Fits\n\nSeconds for an epoch of {TRAIN * (1 + config.COPIES)} clips of {config.FRAMES} frames. Ours: "
+        f"## Fits\n\nSeconds for an epoch of {TRAIN * (1 + config.N_AUGMENTED)} clips of {config.N_FRAMES} frames. Ours: "
         f"{cores} fits side by side, one thread each, so an epoch of ours is divided by {cores} in the ratios. Usual: "
         "one fit on all cores, batches of 32.",
         table(["net, feature", "ours, s", "our net, usual fit, s", "usual net and fit, s", "usual fit / ours",
@@ -367,7 +367,7 @@ def report(clip, predictions, fits, peak, cores, repeats):
                 cell([f["start"] + f["imports"] for f in found["ours"]]),
                 f"{max(f['memory'] for f in found['ours']):.2f}"] for (kind, feature), found in fits.items()]),
         "## The whole study\n\nExtrapolated from the rows above: the 60 fits of networks, with the epochs and "
-        f"members of config.py; a usual fit is one network of as many epochs as our {config.MEMBERS} members have "
+        f"members of config.py; a usual fit is one network of as many epochs as our {config.ENSEMBLE_SIZE} members have "
         f"together. {cores} side by side (ours) or one after another (usual, each with its own loading, copies and "
         "feature). Gaussian cepstra take the epochs of MFCCs, and the MLP of mel those of MFCC.",
         table(["part", "ours, min", "usual, min", "usual / ours"],

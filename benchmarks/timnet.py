@@ -74,24 +74,24 @@ def fit(x, labels, parts, seed, epochs, settings):
     import keras
 
     import fit as ours
-    ours.one_thread()
+    ours.use_one_thread()
     keras.utils.set_random_seed(seed)
     network = timnet(x.shape[1:], len(settings.CLASSES))
     network.compile(keras.optimizers.Adam(LEARNING_RATE, *BETAS), "categorical_crossentropy", jit_compile=True)
     began = time.perf_counter()
-    network.fit(x[parts["train"]], ours.smooth(labels[parts["train"]], settings.LABEL_SMOOTHING, len(settings.CLASSES)),
+    network.fit(x[parts["train"]], ours.smoothed_one_hot(labels[parts["train"]], settings.LABEL_SMOOTHING, len(settings.CLASSES)),
                 batch_size=BATCH_SIZE, epochs=epochs, verbose=0)
     seconds = time.perf_counter() - began
-    return dict(test=ours.probabilities(network, x[parts["test"]]), parameters=network.count_params(), seconds=seconds)
+    return dict(test=ours.predict_proba(network, x[parts["test"]]), parameters=network.count_params(), seconds=seconds)
 
 
 def do(fold, x, labels, parts, seed, epochs, settings, path):
     """One fold, kept in `path`."""
-    engines.stay()
+    engines.disable_worker_recycling()
     outcome = fit(x, labels, parts, seed, epochs, settings)
     predicted = outcome.pop("test").argmax(axis=1)
     results.write_json(path, dict(**outcome, fold=fold, epochs=epochs, seed=seed,
-                                  **scores.scores(labels[parts["test"]], predicted)))
+                                  **scores.classification_metrics(labels[parts["test"]], predicted)))
 
 
 def table(rows):
@@ -116,13 +116,13 @@ def main():
     parser.add_argument("--folds", type=int, nargs="+", choices=range(5), default=range(5),
                         help="only these, counted from 0")
     args = parser.parse_args()
-    settings = train.settings_of(train.parse(["--seed", str(args.seed), "--features", "mfcc"]))
-    clips = data.survey(corpora.find(corpora.place_of()).clips, settings.CACHE_DIR)
-    settings.MEMBERS = 1
-    parts_of_folds = [members[0] for members in train.split(clips, settings, None)]
+    settings = train.resolve_settings(train.parse(["--seed", str(args.seed), "--features", "mfcc"]))
+    clips = data.survey(corpora.find_corpus(corpora.data_dir()).clips, settings.CACHE_DIR)
+    settings.ENSEMBLE_SIZE = 1
+    parts_of_folds = [members[0] for members in train.make_folds(clips, settings, None)]
     x = np.stack(joblib.Parallel(2)(joblib.delayed(mfcc)(path) for path in clips.path))         # (clips, 215, 39)
     folder = Path(settings.RESULTS_DIR) / "timnet"
-    paths = [folder / f"raw-seed{args.seed}-{args.epochs}epochs-{results.digest(parts['validation'].tolist())}.json"
+    paths = [folder / f"raw-seed{args.seed}-{args.epochs}epochs-{results.hash_json(parts['validation'].tolist())}.json"
              for parts in parts_of_folds]
     joblib.Parallel(2)(joblib.delayed(do)(fold, x, clips.label.to_numpy(), parts_of_folds[fold], args.seed + fold,
                                           args.epochs, settings, paths[fold])

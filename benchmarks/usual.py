@@ -70,7 +70,7 @@ def functionals(x):
 def training_arrays(path, feature, rng):
     """One training clip of one fit: the feature of the clip and its copies, [(frames, n), ...]."""
     y = load(path)
-    versions = [y, *(augment(y, rng) for _ in range(config.COPIES))]
+    versions = [y, *(augment(y, rng) for _ in range(config.N_AUGMENTED))]
     return [FEATURES[feature](version) for version in versions]
 
 

@@ -36,7 +36,7 @@ def mixed_folder(demo_folder, tmp_path):
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory):
-    """settings(COPIES=1, ...): config as a namespace with these changes; every call has a cache of its own."""
+    """settings(N_AUGMENTED=1, ...): config as a namespace with these changes; every call has a cache of its own."""
     known = {name: value for name, value in vars(config).items() if name.isupper()}
 
     def changed(**changes):
@@ -68,4 +68,4 @@ def demo(tmp_path_factory):
 def one_thread():
     """TensorFlow's threads can only be set before its first network: whoever makes one asks for this."""
     import fit
-    fit.one_thread()
+    fit.use_one_thread()

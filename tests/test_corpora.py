@@ -13,7 +13,7 @@ import data_preprocessing
 
 
 def found(place):
-    corpus = corpora.find(place)
+    corpus = corpora.find_corpus(place)
     return corpus.clips, corpus.left_out
 
 
@@ -96,18 +96,18 @@ def test_no_clips_names_the_folder(name, tmp_path):
     if name:
         write(folder, name)
     with pytest.raises(corpora.DataError, match=f"{re.escape(str(folder))}: no RAVDESS clips"):
-        corpora.find(folder)
+        corpora.find_corpus(folder)
 
 
 def test_the_last_named_folder_wins(monkeypatch, tmp_path):
     monkeypatch.delenv("RAVDESS_DIR", raising=False)
     monkeypatch.setattr(config, "DATA_DIR", None)
-    assert os.path.samefile(corpora.place_of(), os.path.dirname(corpora.__file__))
+    assert os.path.samefile(corpora.data_dir(), os.path.dirname(corpora.__file__))
     monkeypatch.setattr(config, "DATA_DIR", "from config")
-    assert str(corpora.place_of()) == "from config"
+    assert str(corpora.data_dir()) == "from config"
     monkeypatch.setenv("RAVDESS_DIR", "from environment")
-    assert str(corpora.place_of()) == "from environment"
-    assert str(corpora.place_of("from argument")) == "from argument"
+    assert str(corpora.data_dir()) == "from environment"
+    assert str(corpora.data_dir("from argument")) == "from argument"
 
 
 # -- other corpora ---------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_the_last_named_folder_wins(monkeypatch, tmp_path):
 def test_a_corpus_is_known_by_its_names(corpus, path, row, tmp_path):
     write(tmp_path, path)
     write(tmp_path, "notes/beep.wav")
-    it = corpora.find(tmp_path)
+    it = corpora.find_corpus(tmp_path)
     assert it.name == corpus and len(it.clips) == 1 and it.left_out["foreign file"] == ["beep.wav"]
     assert it.complete == {"EMO-DB": 535, "CREMA-D": 7442, "SAVEE": 480, "TESS": 2800}[corpus]
     clip = it.clips.iloc[0].to_dict()
@@ -162,7 +162,7 @@ def write_manifest(folder, head=HEAD, lines=LINES):
 
 
 def test_a_manifest_has_its_own_classes(tmp_path):
-    it = corpora.find(write_manifest(tmp_path, HEAD + ",mood", [f"{line},fine" for line in LINES]))
+    it = corpora.find_corpus(write_manifest(tmp_path, HEAD + ",mood", [f"{line},fine" for line in LINES]))
     assert it.name == it.short_name == "mine" and it.complete is None
     assert it.classes == ("happy", "sad", "awe")            # RAVDESS's first, in its order
     clips = it.clips.set_index("file")
@@ -195,26 +195,26 @@ def test_a_manifest_has_its_own_classes(tmp_path):
 def test_a_manifest_that_cannot_be_used_says_why(head, lines, says, tmp_path):
     path = write_manifest(tmp_path, head, lines)
     with pytest.raises(corpora.DataError, match=f"{re.escape(str(path))}: {re.escape(says)}"):
-        corpora.find(path)
+        corpora.find_corpus(path)
 
 
 def test_a_manifest_from_a_spreadsheet_reads_as_well(tmp_path):
     path = write_manifest(tmp_path)
     text = path.read_text().replace(",sad,", ', "sad, not weeping",').replace("path,emotion", "Path , Emotion ")
     path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
-    assert corpora.find(path).classes == ("happy", "awe", "sad, not weeping")
+    assert corpora.find_corpus(path).classes == ("happy", "awe", "sad, not weeping")
 
 
 def test_a_manifest_in_another_encoding_says_which_it_should_have(tmp_path):
     path = write_manifest(tmp_path)
     path.write_bytes(path.read_text().replace("ann", "J\xf6rg").encode("latin-1"))
     with pytest.raises(corpora.DataError, match=r"mine\.csv: not readable as CSV \(.*\); save it as UTF-8"):
-        corpora.find(path)
+        corpora.find_corpus(path)
 
 
 def test_a_manifest_that_is_not_there(tmp_path):
     with pytest.raises(corpora.DataError, match=r"mine\.csv: not readable"):
-        corpora.find(tmp_path / "mine.csv")
+        corpora.find_corpus(tmp_path / "mine.csv")
 
 
 # -- two at once -----------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_two_corpora_share_emotions_and_nothing_else(tmp_path):
         write(tmp_path / "german", name)
     for name in ("DC_a01.wav", "DC_h01.wav", "DC_su01.wav", "03_h02.wav"):              # angry, happy, surprised
         write(tmp_path / "english", name)
-    both = corpora.across(corpora.find(tmp_path / "german"), corpora.find(tmp_path / "english"))
+    both = corpora.join_corpora(corpora.find_corpus(tmp_path / "german"), corpora.find_corpus(tmp_path / "english"))
     assert both.name == "EMO-DB to SAVEE" and both.classes == ("happy", "angry")
     assert both.left_out == {"emotion not shared": ["08a01La.wav", "DC_su01.wav"]}
     rows = both.clips.set_index("file")[["split", "actor", "emotion", "label"]].to_dict("index")
@@ -242,24 +242,24 @@ def test_recordings_of_two_corpora_stay_apart_and_the_same_sound_together(tmp_pa
         recording, r1 = (",recording", ",r1") if with_recording else ("", "")
         (tmp_path / f"{name}.csv").write_text(
             f"path,emotion,speaker{recording}\n{name}/a.wav,happy,x{r1}\n{name}/b.wav,sad,y{r1}\n")
-    one, two, three = (corpora.find(tmp_path / f"{name}.csv") for name in ("one", "two", "three"))
-    clips = corpora.across(one, two).clips
+    one, two, three = (corpora.find_corpus(tmp_path / f"{name}.csv") for name in ("one", "two", "three"))
+    clips = corpora.join_corpora(one, two).clips
     assert list(clips.recording) == ["1-one/r1", "1-one/r1", "2-two/r1", "2-two/r1"]
-    clips = corpora.across(one, three).clips
+    clips = corpora.join_corpora(one, three).clips
     clips["sound"] = ["p", "q", "q", "r"]
-    assert list(data_preprocessing.recordings(clips)) == ["1-one/one/a"] * 3 + ["2-three/three/b"]
+    assert list(data_preprocessing.recording_groups(clips)) == ["1-one/one/a"] * 3 + ["2-three/three/b"]
 
 
 def test_one_shared_emotion_is_not_enough(tmp_path):
     write(tmp_path / "german", "03a01Fa.wav")
     write(tmp_path / "english", "DC_h01.wav")
     with pytest.raises(corpora.DataError, match="share 1 emotions"):
-        corpora.across(corpora.find(tmp_path / "german"), corpora.find(tmp_path / "english"))
+        corpora.join_corpora(corpora.find_corpus(tmp_path / "german"), corpora.find_corpus(tmp_path / "english"))
 
 
 def test_the_order_of_the_classes_moves_labels_and_not_emotions(demo_folder, monkeypatch):
     monkeypatch.setattr(corpora.config, "CLASSES", tuple(sorted(corpora.config.CLASSES)))
-    it = corpora.find(demo_folder)
+    it = corpora.find_corpus(demo_folder)
     assert it.classes[0] == "angry"
     assert (it.clips.emotion == [it.classes[label] for label in it.clips.label]).all()
     assert set(it.clips.emotion[it.clips.file.str.startswith("03-01-05")]) == {"angry"}

@@ -48,7 +48,7 @@ def with_chunk(content):
 
 # -- survey and report -----------------------------------------------------------------------------
 def clips_in(folder):
-    return corpora.find(folder).clips
+    return corpora.find_corpus(folder).clips
 
 
 def test_survey_measures_length_and_level(tmp_path):
@@ -72,7 +72,7 @@ def test_identical_sound_is_one_recording(tmp_path):
     write(other.parent, other.name, changed)
     clips = dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=1)
     assert list(clips.recording) == [one.stem] * 4 + [other.stem]
-    text = dp.report(corpora.find(tmp_path), clips)
+    text = dp.data_report(corpora.find_corpus(tmp_path), clips)
     assert f"same recording, kept on one side of every split: {', '.join(names[:4])}" in text
 
 
@@ -133,8 +133,8 @@ def test_all_bad_files_are_listed_at_once(tmp_path):
 
 
 def test_the_report_counts(mixed_folder, tmp_path):
-    found = corpora.find(mixed_folder)
-    text = dp.report(found, dp.survey(found.clips, tmp_path / "cache", jobs=1))
+    found = corpora.find_corpus(mixed_folder)
+    text = dp.data_report(found, dp.survey(found.clips, tmp_path / "cache", jobs=1))
     hours = sum(soundfile.info(path).duration for path in found.clips.path) / 3600
     assert text.startswith(f"RAVDESS speech: 16 clips, 1 actors (16 clips each), {hours:.2f} hours")
     for part in (*(f"{emotion} 2" for emotion in config.CLASSES), "second copy: 16", "song: 1", "video: 2",
@@ -145,8 +145,8 @@ def test_the_report_counts(mixed_folder, tmp_path):
 
 def test_an_emotion_that_is_absent_counts_0(tmp_path):
     write(tmp_path, f"Actor_01/{clip_name()}")
-    assert "sad 0, angry 1, fearful 0" in dp.report(
-        corpora.find(tmp_path), dp.survey(clips_in(tmp_path), tmp_path, jobs=1))
+    assert "sad 0, angry 1, fearful 0" in dp.data_report(
+        corpora.find_corpus(tmp_path), dp.survey(clips_in(tmp_path), tmp_path, jobs=1))
 
 
 def test_main_warns_when_it_is_not_all_of_ravdess(demo_folder, tmp_path, monkeypatch, capsys):
@@ -307,7 +307,7 @@ def clips(demo_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def few(settings):
     """Settings with 2 copies, and clips so short that some are cut and some are padded."""
-    return settings(COPIES=2, FRAMES=60)
+    return settings(N_AUGMENTED=2, N_FRAMES=60)
 
 
 @pytest.fixture(scope="module")
@@ -377,12 +377,12 @@ def test_rows_do_not_depend_on_processes_order_or_company(built, clips, few):
 
 
 def test_without_copies_there_is_the_clip_alone(clips, settings, built):
-    alone = dp.build_features(clips[:2], settings(COPIES=0, FRAMES=60), jobs=1)
+    alone = dp.build_features(clips[:2], settings(N_AUGMENTED=0, N_FRAMES=60), jobs=1)
     np.testing.assert_array_equal(alone.sequences["mfcc"], built.sequences["mfcc"][:2, :1])
 
 
 @pytest.mark.parametrize("change", [
-    {"SEED": 43}, {"COPIES": 3}, {"FRAMES": 61},
+    {"SEED": 43}, {"N_AUGMENTED": 3}, {"N_FRAMES": 61},
     *({"LOADING_SETTINGS": config.LOADING_SETTINGS | {name: 1}} for name in config.LOADING_SETTINGS),
     *({"FEATURE_SETTINGS": config.FEATURE_SETTINGS | {name: 1}} for name in config.FEATURE_SETTINGS),
     *({"AUGMENTATION_SETTINGS": config.AUGMENTATION_SETTINGS | {name: 1}} for name in config.AUGMENTATION_SETTINGS),
@@ -392,7 +392,7 @@ def test_a_changed_setting_is_another_entry(change, clips, few, built):
 
 
 def test_what_does_not_touch_the_features_keeps_the_entry(clips, few, built):
-    other = {"EPOCHS": {}, "FOLDS": 3, "RESULTS_DIR": "elsewhere", "CACHE_DIR": "elsewhere", "FEATURES": ("mel",)}
+    other = {"EPOCHS": {}, "N_FOLDS": 3, "RESULTS_DIR": "elsewhere", "CACHE_DIR": "elsewhere", "FEATURES": ("mel",)}
     assert dp.features_key(clips, SimpleNamespace(**vars(few) | other)) == built.key
 
 
@@ -427,7 +427,7 @@ def test_other_sounds_are_another_entry(change, same, demo_folder, few, built, t
 
 @pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
 def test_a_stop_half_way_leaves_nothing_and_the_next_call_builds_all(stop, clips, settings, monkeypatch):
-    now, count, extract_clip = settings(COPIES=0), itertools.count(), dp.extract_clip
+    now, count, extract_clip = settings(N_AUGMENTED=0), itertools.count(), dp.extract_clip
 
     def fails_at_the_third(*args, **kwargs):
         if next(count) == 2:
@@ -443,8 +443,8 @@ def test_a_stop_half_way_leaves_nothing_and_the_next_call_builds_all(stop, clips
 
 
 def test_when_another_process_was_faster_its_entry_is_used(clips, settings, monkeypatch):
-    now, extract_clip = settings(COPIES=0), dp.extract_clip
-    other = dp.build_features(clips[:2], settings(COPIES=0), jobs=1)
+    now, extract_clip = settings(N_AUGMENTED=0), dp.extract_clip
+    other = dp.build_features(clips[:2], settings(N_AUGMENTED=0), jobs=1)
 
     def overtaken(*args, **kwargs):
         shutil.copytree(other.folder, now.CACHE_DIR / os.path.basename(other.folder), dirs_exist_ok=True)
@@ -456,7 +456,7 @@ def test_when_another_process_was_faster_its_entry_is_used(clips, settings, monk
 
 
 def test_leftovers_of_a_killed_process_do_no_harm(clips, settings):
-    now = settings(COPIES=0)
+    now = settings(N_AUGMENTED=0)
     entry = f"features-{dp.features_key(clips[:2], now)}"
     same_id, running, old = (now.CACHE_DIR / f"{entry}.{process}.partial" for process in (os.getpid(), "other", "old"))
     for folder in (same_id, running, old):                              # in containers process ids repeat
@@ -470,7 +470,7 @@ def test_leftovers_of_a_killed_process_do_no_harm(clips, settings):
 @pytest.mark.parametrize("length, start, real", [(3, 0, 3), (5, 0, 5), (6, 0, 5), (9, 2, 5), (50, 22, 5)])
 def test_fit_length_pads_the_end_or_keeps_the_middle(length, start, real):
     x = np.arange(1.0, length + 1)[:, None]
-    fitted, frames = dp.fit_length(x, 5)
+    fitted, frames = dp.pad_or_crop(x, 5)
     assert frames == real
     np.testing.assert_array_equal(fitted[:, 0], [*x[start:start + real, 0], *[0] * (5 - real)])
 
@@ -488,7 +488,7 @@ def ragged():
 
 def test_normalised_real_frames_have_zero_mean_and_unit_variance(ragged):
     x, lengths = ragged
-    normal = dp.normalise(x, *dp.normaliser(x, lengths), lengths)
+    normal = dp.standardise(x, *dp.fit_scaler(x, lengths), lengths)
     real = np.concatenate([clip[:length] for clip, length in zip(normal, lengths, strict=True)])
     np.testing.assert_allclose(real.mean(axis=0), 0, atol=1e-3)         # float32 at 500 steps by 3e-5, spread 0.1
     np.testing.assert_allclose(real.std(axis=0), 1, atol=1e-3)
@@ -498,9 +498,9 @@ def test_normalised_real_frames_have_zero_mean_and_unit_variance(ragged):
 def test_normaliser_of_some_rows_is_that_of_these_rows_read_in_pieces(ragged, monkeypatch):
     x, lengths = ragged
     rows = np.array([7, 2, 9, 4])
-    whole = dp.normaliser(x[rows], lengths[rows])
+    whole = dp.fit_scaler(x[rows], lengths[rows])
     monkeypatch.setattr(dp, "ROWS_AT_ONCE", 3)
-    for one, two in zip(whole, dp.normaliser(x, lengths, rows), strict=True):
+    for one, two in zip(whole, dp.fit_scaler(x, lengths, rows), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
@@ -510,10 +510,10 @@ def test_padding_is_exactly_0_and_never_counts(ragged):
     for garbage in (1e6, np.nan):
         filled = x.copy()
         filled[padding] = garbage
-        for one, two in zip(dp.normaliser(x, lengths), dp.normaliser(filled, lengths), strict=True):
+        for one, two in zip(dp.fit_scaler(x, lengths), dp.fit_scaler(filled, lengths), strict=True):
             np.testing.assert_array_equal(one, two)
         before = filled.copy()
-        normal = dp.normalise(filled, *dp.normaliser(x, lengths), lengths)
+        normal = dp.standardise(filled, *dp.fit_scaler(x, lengths), lengths)
         assert (normal[padding] == 0).all() and (normal[~padding] != 0).all()
         np.testing.assert_array_equal(filled, before)                   # the input is left alone
 
@@ -521,19 +521,19 @@ def test_padding_is_exactly_0_and_never_counts(ragged):
 def test_the_normaliser_sees_only_the_clips_it_is_given(ragged):
     x, lengths = ragged
     train, test = np.arange(7), np.arange(7, 10)
-    before = dp.normaliser(x[train], lengths[train])
+    before = dp.fit_scaler(x[train], lengths[train])
     changed = x.copy()
     changed[test] *= 10
-    for one, two in zip(before, dp.normaliser(changed[train], lengths[train]), strict=True):
+    for one, two in zip(before, dp.fit_scaler(changed[train], lengths[train]), strict=True):
         np.testing.assert_array_equal(one, two)
     changed[train[0]] *= 10
-    assert not np.array_equal(before[0], dp.normaliser(changed[train], lengths[train])[0])
+    assert not np.array_equal(before[0], dp.fit_scaler(changed[train], lengths[train])[0])
 
 
 def test_vectors_and_constant_columns_are_normalised_too(ragged):
     rows = ragged[0][:, 0].copy()                                       # (clips, n): no frames, no padding
     rows[:, 1] = 7
-    normal = dp.normalise(rows, *dp.normaliser(rows))
+    normal = dp.standardise(rows, *dp.fit_scaler(rows))
     np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(normal.std(axis=0), [1, 0, 1, 1], atol=1e-3)
 
@@ -542,11 +542,11 @@ def test_a_normalised_column_varies_as_much_as_it_weighs(ragged):
     """Of functionals, which are several of each column: the same weights again and again."""
     x, lengths = ragged
     weights = np.array([2, 1, 0.5, 0.1])
-    normal = dp.normalise(x, *dp.normaliser(x, lengths, weights=weights), lengths)
+    normal = dp.standardise(x, *dp.fit_scaler(x, lengths, weights=weights), lengths)
     real = np.concatenate([clip[:length] for clip, length in zip(normal, lengths, strict=True)])
     np.testing.assert_allclose(real.std(axis=0), weights, rtol=1e-3)
     twice = np.concatenate([x[:, 0], x[:, 0] ** 2], axis=1)                     # (clips, 2 n)
-    normal = dp.normalise(twice, *dp.normaliser(twice, weights=weights))
+    normal = dp.standardise(twice, *dp.fit_scaler(twice, weights=weights))
     np.testing.assert_allclose(normal.std(axis=0), [*weights, *weights], rtol=1e-3)
 
 
@@ -580,7 +580,7 @@ def test_a_disk_too_small_for_the_features_is_an_error_before_they_are_filled(cl
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    now = settings(COPIES=0)
+    now = settings(N_AUGMENTED=0)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match=r"No space left.*\.npy"):
         dp.build_features(clips[:2], now, jobs=1)
@@ -605,7 +605,7 @@ def test_a_fingerprint_sees_what_code_does_and_nothing_else(source, same, tmp_pa
 
 # -- the real data ---------------------------------------------------------------------------------
 def test_ravdess_is_what_its_authors_published(ravdess, tmp_path):
-    found = corpora.find(ravdess)
+    found = corpora.find_corpus(ravdess)
     clips, left_out = dp.survey(found.clips, tmp_path), found.left_out  # raises if any file is bad
     assert len(clips) == found.complete == 1440
     assert not (left_out["bad name"] or left_out["song"] or left_out["video"])

@@ -20,8 +20,8 @@ def test_it_is_librosas_distance():
     for i, a in enumerate(some):
         for j, b in enumerate(others):
             cost = librosa.sequence.dtw(a.T, b.T, step_sizes_sigma=np.array([[1, 1], [1, 0], [0, 1]]),
-                                        weights_mul=np.array([dtw.DIAGONAL, 1.0, 1.0]), backtrack=False)
-            expected = (cost[-1, -1] + (dtw.DIAGONAL - 1) * np.linalg.norm(a[0] - b[0])) / (len(a) + len(b))
+                                        weights_mul=np.array([dtw.DIAGONAL_STEP_COST, 1.0, 1.0]), backtrack=False)
+            expected = (cost[-1, -1] + (dtw.DIAGONAL_STEP_COST - 1) * np.linalg.norm(a[0] - b[0])) / (len(a) + len(b))
             assert found[i, j] == pytest.approx(expected, rel=ROUNDING)
 
 
@@ -37,22 +37,22 @@ def test_frames_said_longer_are_no_distance_and_a_constant_offset_counts_as_it_i
     slower = np.repeat(a, 3, axis=0)
     assert dtw.distances([a], [slower])[0, 0] == 0
     still, elsewhere = np.zeros((9, 6)), np.full((14, 6), 2.0)
-    expected = 2 * np.sqrt(6) * (9 * dtw.DIAGONAL + 5) / (9 + 14)       # of each step, 9 of them in both, 5 in one
+    expected = 2 * np.sqrt(6) * (9 * dtw.DIAGONAL_STEP_COST + 5) / (9 + 14)       # of each step, 9 of them in both, 5 in one
     assert dtw.distances([still], [elsewhere])[0, 0] == pytest.approx(expected)
 
 
 def test_steps_are_columns_and_their_slopes():
     """A ramp of 1 per frame in each column: means of two neighbours, and in the middle the slope."""
     ramp = np.tile(np.arange(40.0)[:, None], (1, 8))
-    x = dtw.steps(ramp, **dtw.SETTINGS)
+    x = dtw.frame_descriptors(ramp, **dtw.DTW_PARAMS)
     assert x.shape == (20, 16)
     assert np.allclose(x[:, :8], ramp.reshape(20, 2, 8).mean(axis=1))
-    assert np.allclose(x[5:-5, 8:], dtw.SETTINGS["slope_weight"])
+    assert np.allclose(x[5:-5, 8:], dtw.DTW_PARAMS["slope_weight"])
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
 def test_a_clip_may_be_as_short_as_a_frame(frames):
-    x = dtw.steps(np.ones((frames, 4)), **dtw.SETTINGS)
+    x = dtw.frame_descriptors(np.ones((frames, 4)), **dtw.DTW_PARAMS)
     assert x.shape == (-(-frames // 2), 8) and np.allclose(x[:, 4:], 0, atol=1e-12)
     assert np.isfinite(dtw.distances([x, x[:1]])).all()
 

@@ -105,14 +105,14 @@ train.main(train.parse(sys.argv[3:]))
 def test_workers_that_grow_are_kept():
     """As many processes as workers, though each has 800 MB left behind; loky would end them."""
     pytest.importorskip("psutil")
-    with engines.engine("loky", jobs=2) as workers:
+    with engines.parallel_backend("loky", jobs=2) as workers:
         pids = joblib.Parallel(workers.jobs, batch_size=1)(joblib.delayed(grow)() for _ in range(8))
     get_reusable_executor().shutdown(wait=True)
     assert len(set(pids)) == 2
 
 
 def grow(left_behind=[]):                                                                           # noqa: B006
-    engines.stay()
+    engines.disable_worker_recycling()
     if len(left_behind) < 2:
         left_behind.append(np.ones(50_000_000))
     time.sleep(1.1)                                     # loky looks once a second
@@ -128,7 +128,7 @@ def test_workers_with_more_threads_are_refused(tmp_path):
     pytest.importorskip("distributed")
     with dask_cluster(tmp_path, workers=1, threads=2) as (address, _):
         with pytest.raises(engines.EngineError, match="--nthreads 1"):
-            with engines.engine("dask", address):
+            with engines.parallel_backend("dask", address):
                 raise AssertionError("not reached")
 
 
@@ -148,5 +148,5 @@ def test_an_unreachable_engine_is_one_clear_line(tmp_path, arguments, words):
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(engines.EngineError, match="pip install -r requirements-dask.txt"):
-        with engines.engine("dask", "127.0.0.1:9"):
+        with engines.parallel_backend("dask", "127.0.0.1:9"):
             raise AssertionError("not reached")

@@ -43,12 +43,12 @@ def test_importance_is_that_of_the_group_in_use():
     secret = np.zeros(6)
     secret[2:4] = 5
     labels = (x[:, 2] + x[:, 3] > 0).astype(int)
-    falls = explain.importance(network((6,), secret), x, labels, groups, rng, repeats=4)
+    falls = explain.permutation_importance(network((6,), secret), x, labels, groups, rng, repeats=4)
     assert falls.shape == (3, 4) and (falls[[0, 2]] == 0).all()
     assert falls[1].mean() == pytest.approx(0.5, abs=0.1)                   # from 100 % to 50 %
 
 
-@pytest.mark.parametrize("clips", [1, explain.AT_ONCE + 3])
+@pytest.mark.parametrize("clips", [1, explain.BATCH_SIZE + 3])
 def test_penultimate_is_what_the_last_layer_sees(clips):
     x = keras.Input((5,))
     hidden = keras.layers.Dense(3, name="hidden")(keras.layers.Dropout(0.5)(x))
@@ -57,7 +57,7 @@ def test_penultimate_is_what_the_last_layer_sees(clips):
     seen = explain.penultimate(made, given)
     kernel, bias = made.get_layer("hidden").get_weights()
     assert np.allclose(seen, given @ kernel + bias, atol=1e-5)
-    assert np.allclose(fit.probabilities(made, given), explain.answers(made, given))
+    assert np.allclose(fit.predict_proba(made, given), explain.predict_batches(made, given))
 
 
 def test_penultimate_of_an_averaged_network_is_that_of_its_members():
@@ -65,4 +65,4 @@ def test_penultimate_of_an_averaged_network_is_that_of_its_members():
     given = np.random.default_rng(1).standard_normal((4, 26)).astype(np.float32)
     expected = np.concatenate([explain.penultimate(network, given) for network in networks], axis=1)
     assert np.abs(expected[:, :128] - expected[:, 128:]).max() > 1e-3
-    assert np.allclose(explain.penultimate(model.average(networks), given), expected, atol=1e-6)
+    assert np.allclose(explain.penultimate(model.average_ensemble(networks), given), expected, atol=1e-6)

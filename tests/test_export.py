@@ -12,7 +12,7 @@ import predict
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.mark.parametrize("form", export.FILES)
+@pytest.mark.parametrize("form", export.EXPORT_FILES)
 @pytest.mark.parametrize("kind", config.EPOCHS)
 def test_answers_are_those_of_keras(kind, form, demo, tmp_path):
     if form == "onnx":
@@ -20,13 +20,13 @@ def test_answers_are_those_of_keras(kind, form, demo, tmp_path):
     folder = tmp_path / kind
     shutil.copytree(demo[0] / f"results/demo/fits/mfcc-{kind}-fold0", folder)
     path, difference = export.export(folder, form)
-    assert path == folder / export.FILES[form] and difference < export.TOLERANCE
+    assert path == folder / export.EXPORT_FILES[form] and difference < export.TOLERANCE
     model = predict.load(folder)
     key = predict.input_key(model)
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))             # and on a real input, not a random one
-    x, length = predict.hear(clip, {key: model.kept}, None, 1)[0]["inputs"][key]
+    x, length = predict.load_segments(clip, {key: model.kept}, None, 1)[0]["inputs"][key]
     mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
-    x = predict.data.normalise(x[None], mean, std, np.array([length]) if x.ndim == 2 else None)
+    x = predict.data.standardise(x[None], mean, std, np.array([length]) if x.ndim == 2 else None)
     answers = getattr(export, form)(path)(x)
     assert np.abs(answers - model.answer(x, length)).max() < export.TOLERANCE
 

@@ -137,14 +137,14 @@ def test_mel_and_mfcc_are_librosas(y):
 
 @pytest.mark.parametrize("feature", features.CEPSTRA)
 def test_weights_of_a_cepstrum_fall_to_1_e_over_the_lifter(feature):
-    weights = features.weights(feature, 40, 15)
+    weights = features.cepstral_weights(feature, 40, 15)
     np.testing.assert_allclose(weights[15:] / weights[:25], 1 / np.e)
     assert np.mean(weights**2) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("feature", "lifter"), [("mel", 15), ("mfcc", None), ("gauss", None)])
 def test_mel_bands_and_columns_without_a_lifter_count_alike(feature, lifter):
-    assert (features.weights(feature, 40, lifter) == 1).all()
+    assert (features.cepstral_weights(feature, 40, lifter) == 1).all()
 
 
 def test_all_three_equal_a_slow_route_in_numpy():

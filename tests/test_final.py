@@ -48,7 +48,7 @@ def test_it_was_trained_on_all_clips(given_away):
     x = x.reshape(-1, x.shape[-1])
     assert np.allclose(kept["mean"], x.mean(axis=0), rtol=1e-3, atol=1e-3)
     count = (x.std(axis=0) / kept["std"]).reshape(13, config.N_MFCC)            # of each coefficient, in 13 functionals
-    assert np.allclose(count / count[:, :1], np.exp(-np.arange(config.N_MFCC) / config.LIFTER), rtol=1e-3)
+    assert np.allclose(count / count[:, :1], np.exp(-np.arange(config.N_MFCC) / config.CEPSTRAL_DECAY), rtol=1e-3)
 
 
 def test_the_card_tells_data_numbers_and_limits(given_away):
@@ -67,7 +67,7 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
 def test_predict_prefers_it(given_away, demo):
     validation = pd.read_csv(given_away / "fits.csv").query("model in ('mlp', 'dtw')").groupby("model")
     best = validation.validation_accuracy.mean().idxmax()
-    assert predict.choose(given_away) == [given_away / f"final/mfcc-{best}"]
+    assert predict.select_models(given_away) == [given_away / f"final/mfcc-{best}"]
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
     done = run("predict.py", clip, "--run", "demo", cwd=given_away.parents[1])
     assert done.returncode == 0 and f"final/mfcc-{best}" in done.stdout
@@ -76,7 +76,7 @@ def test_predict_prefers_it(given_away, demo):
 def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path, capsys):
     """Fits with other settings, and the final models not yet made again."""
     run_folder = shutil.copytree(given_away, tmp_path / "demo")
-    folder = predict.choose(run_folder)[0]
+    folder = predict.select_models(run_folder)[0]
     assert folder.parent.name == "final"
     feature, model = folder.name.split("-")
     hashes = json.loads((run_folder / "config.json").read_text())
@@ -85,7 +85,7 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
         results.write_json(metrics, json.loads(metrics.read_text()) | {"settings_hash": f"new{fold}"})
         hashes["settings_hashes"][f"{folder.name}-fold{fold}"] = f"new{fold}"
     results.write_json(run_folder / "config.json", hashes)
-    assert predict.choose(run_folder)[0] != folder
+    assert predict.select_models(run_folder)[0] != folder
     assert f"{folder}: made before the present fits" in capsys.readouterr().err
 
 
@@ -96,8 +96,8 @@ def test_a_machine_on_all_clips_knows_them(given_away, demo):
     clips = pd.read_csv(given_away / "clips.csv").sample(20, random_state=0)
     paths = {path.name: path for path in (demo[0] / "cache/demo-corpus").rglob("*.wav")}
     model = predict.load(folder)
-    segments = [predict.hear(paths[file], {predict.input_key(model): model.kept}, None, 1)[0] for file in clips.file]
-    answers = predict.predicted(segments, [model], model.kept["labels"], 0.5)
+    segments = [predict.load_segments(paths[file], {predict.input_key(model): model.kept}, None, 1)[0] for file in clips.file]
+    answers = predict.predict_segments(segments, [model], model.kept["labels"], 0.5)
     assert (answers.label.to_numpy() == clips.emotion.to_numpy()).mean() > 0.9
 
 
@@ -112,7 +112,7 @@ def test_a_rerun_trains_nothing(given_away):
 def study(folds=2):
     """Tasks of two features and two networks and an SVM, and their finished fits."""
     import train
-    settings = SimpleNamespace(EPOCHS=EPOCHS, FOLDS=folds, SEED=1, KEEP="best", MEMBERS=2)
+    settings = SimpleNamespace(EPOCHS=EPOCHS, N_FOLDS=folds, SEED=1, CHECKPOINT="best", ENSEMBLE_SIZE=2)
     clips = pd.DataFrame(dict(label=range(7)))
     tasks = [train.Task(feature, model, fold, 0, f"{feature}{model}{fold}", settings, clips, {}, "protocol", 0)
              for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm") for fold in range(folds)]
@@ -128,11 +128,11 @@ def test_validation_chooses_the_feature_and_the_epochs():
         ("mel", "cnn1d"), ("mfcc", "mlp"), ("mel", "svm")]
     for task in planned:
         if task.model != "svm":
-            assert task.settings.EPOCHS == {task.model: 4} and task.settings.KEEP == "last"   # median of 3 4 5
+            assert task.settings.EPOCHS == {task.model: 4} and task.settings.CHECKPOINT == "last"   # median of 3 4 5
         networks = 1 if task.model == "svm" else 2                      # machines start from nothing random
         assert [{part: list(clips) for part, clips in parts.items()} for parts in task.members] == networks * [{
             "train": list(range(7)), "validation": [], "test": []}]
-    assert len({task.seed for task in planned}) == 3 and study()[0][0].settings.KEEP == "best"
+    assert len({task.seed for task in planned}) == 3 and study()[0][0].settings.CHECKPOINT == "best"
 
 
 def test_unfinished_kinds_are_left_out_and_nothing_finished_is_said():

@@ -12,15 +12,15 @@ import pytest
 import tensorflow as tf
 
 import fit
-from data_preprocessing import normalise
+from data_preprocessing import standardise
 
 CLASSES = 8
-CLIPS, VERSIONS, FRAMES, N = 96, 2, 24, 6
+CLIPS, VERSIONS, N_FRAMES, N = 96, 2, 24, 6
 
 
 @pytest.fixture(scope="module")
 def small(settings):
-    fit.one_thread()
+    fit.use_one_thread()
     return settings(EPOCHS=dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 3),
                     BATCH_SIZE=dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 16))
 
@@ -30,9 +30,9 @@ def corpus():
     """Random clips whose mean gives away their label, and their parts."""
     rng = np.random.default_rng(0)
     labels = np.arange(CLIPS) % CLASSES
-    x = rng.standard_normal((CLIPS, VERSIONS, FRAMES, N)).astype(np.float32)
+    x = rng.standard_normal((CLIPS, VERSIONS, N_FRAMES, N)).astype(np.float32)
     x += labels[:, None, None, None] * np.linspace(-1, 1, N, dtype=np.float32)
-    lengths = rng.integers(10, FRAMES + 1, (CLIPS, VERSIONS))
+    lengths = rng.integers(10, N_FRAMES + 1, (CLIPS, VERSIONS))
     parts = {"train": np.arange(0, 64), "validation": np.arange(64, 80), "test": np.arange(80, 96)}
     return x, lengths, labels, parts
 
@@ -90,14 +90,14 @@ def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus, small, sett
     x, lengths, labels, parts = corpus
     outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         **{name: getattr(small, name) for name in ("BATCH_SIZE",)}, EPOCHS={"mlp": 12}, LEARNING_RATE={"mlp": 0.05},
-        EMA=0.5, KEEP=keep))
+        EMA_DECAY=0.5, CHECKPOINT=keep))
     history = outcome["history"]
     accuracy = (outcome["validation"].argmax(axis=1) == labels[parts["validation"]]).mean()
     best = history.kept.argmax()
     assert history.kept.sum() == 1
     assert accuracy == pytest.approx(history["val_accuracy"][best])
     assert best == 11 if keep == "last" else history["val_accuracy"][best] == max(history["val_accuracy"])
-    targets = fit.smooth(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
+    targets = fit.smoothed_one_hot(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
     loss = -(targets * np.log(outcome["validation"])).sum(axis=1).mean()
     assert loss == pytest.approx(history["val_loss"][best], rel=1e-4)     # the averaged weights, not the raw ones
 
@@ -108,7 +108,7 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
     labels = labels.copy()
     labels[parts["validation"]] = np.random.default_rng(0).integers(0, CLASSES, len(parts["validation"]))
     outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
-        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, KEEP="best", SCHEDULE="plateau",
+        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, CHECKPOINT="best", LR_SCHEDULE="plateau",
         PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
     epochs = outcome["history"]["epoch"]
     assert len(epochs) < 60 and len(epochs) == outcome["history"].kept.argmax() + 1 + 6
@@ -119,7 +119,7 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
 def test_cosine_falls_from_the_learning_rate_to_almost_nothing(corpus, settings):
     x, lengths, labels, parts = corpus
     outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
-        EPOCHS={"mlp": 8}, BATCH_SIZE={"mlp": 16}, LEARNING_RATE={"mlp": 0.01}, SCHEDULE="cosine"))
+        EPOCHS={"mlp": 8}, BATCH_SIZE={"mlp": 16}, LEARNING_RATE={"mlp": 0.01}, LR_SCHEDULE="cosine"))
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[0] == pytest.approx(0.01) and rates[4] == pytest.approx(0.005) and rates[-1] < 0.001
     assert (np.diff(rates) < 0).all()
@@ -138,12 +138,12 @@ def test_a_fit_is_the_mean_of_its_members(kind, corpus, small):
     assert list(outcome["history"].member) == [0, 0, 0, 1, 1, 1]
     network = loaded(outcome["model"])
     single = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    ready = lambda clips: fit.original(x, lengths, clips, outcome["mean"], outcome["std"])          # noqa: E731
-    answers = [fit.probabilities(member, ready(parts["test"])) for member in single]
+    ready = lambda clips: fit.load_unaugmented(x, lengths, clips, outcome["mean"], outcome["std"])          # noqa: E731
+    answers = [fit.predict_proba(member, ready(parts["test"])) for member in single]
     assert np.abs(answers[0] - answers[1]).max() > 1e-3                         # they are not the same network
     assert np.allclose(np.mean(answers, axis=0), outcome["test"], atol=1e-6)
-    assert np.allclose(fit.probabilities(single[1], ready(second["validation"])), outcome["validation"][:16], atol=1e-6)
-    assert np.allclose(fit.probabilities(single[0], ready(parts["validation"])), outcome["validation"][16:], atol=1e-6)
+    assert np.allclose(fit.predict_proba(single[1], ready(second["validation"])), outcome["validation"][:16], atol=1e-6)
+    assert np.allclose(fit.predict_proba(single[0], ready(parts["validation"])), outcome["validation"][16:], atol=1e-6)
 
 
 def loaded(content):
@@ -151,7 +151,7 @@ def loaded(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
-        return fit.saved_network(path)
+        return fit.load_network(path)
 
 
 def test_a_member_does_not_train_on_what_it_leaves_out(corpus, small):
@@ -176,7 +176,7 @@ def test_a_network_used_again_is_as_good_as_new(kind, corpus, small, monkeypatch
     new = fit.fit(kind, x, lengths, labels, [parts], 7, small)
     fit.fit(kind, x, lengths, labels, [parts], 8, small)
     used_again = fit.fit(kind, x, lengths, labels, [parts], 7, small)
-    assert len(fit.TRACED) == 1
+    assert len(fit.TRACED_NETWORKS) == 1
     assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
 
 
@@ -187,7 +187,7 @@ def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, small, set
     fit.fit("mlp", x.mean(axis=2)[..., :4], None, labels, [parts], 7, small)
     fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, settings(
         EPOCHS=small.EPOCHS, BATCH_SIZE=small.BATCH_SIZE, WEIGHT_DECAY=0.5))
-    assert len(fit.TRACED) == 3
+    assert len(fit.TRACED_NETWORKS) == 3
 
 
 def test_other_threads_may_draw_random_numbers(corpus, small):
@@ -203,7 +203,7 @@ def test_other_threads_may_draw_random_numbers(corpus, small):
     thread = threading.Thread(target=draw)
     thread.start()
     try:
-        fit.TRACED.clear()
+        fit.TRACED_NETWORKS.clear()
         disturbed = fit.fit("cnn1d", x, lengths, labels, [parts], 7, small)
     finally:
         done.set()
@@ -213,7 +213,7 @@ def test_other_threads_may_draw_random_numbers(corpus, small):
 
 def test_initial_weights_are_drawn_as_usual(small):
     """Glorot's uniform limit, orthogonal recurrence, unit forget bias; no two layers alike; dropout seeded."""
-    network = fit.new_network("hybrid", (FRAMES, N), 4, 5, small)
+    network = fit.new_network("hybrid", (N_FRAMES, N), 4, 5, small)
     values = {variable.path: variable.numpy() for variable in network.variables}
     kernels = [value for path, value in values.items() if path.endswith("/kernel")]
     for kernel in kernels:
@@ -237,9 +237,9 @@ def rows_of(dataset):
 
 
 def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
-    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, BAND_MASK_SHARE=0, LABEL_SMOOTHING=0)
+    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0, LABEL_SMOOTHING=0)
     x = np.arange(32, dtype=np.float32)[:, None]
-    dataset = fit.batches(x, None, np.arange(32), np.arange(32) % CLASSES, 0, 1, 8, 5, plain)
+    dataset = fit.make_dataset(x, None, np.arange(32), np.arange(32) % CLASSES, 0, 1, 8, 5, plain)
     first, second = rows_of(dataset), rows_of(dataset)
     seen = np.concatenate([batch for batch, _ in first]).ravel()
     assert sorted(seen) == list(range(32)) and list(seen) != list(range(32))
@@ -250,7 +250,7 @@ def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
 
 def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch(settings):
     x = np.random.default_rng(0).standard_normal((32, 20, 6)).astype(np.float32)
-    make = lambda seed: fit.batches(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES, 0, 1, 8,   # noqa: E731
+    make = lambda seed: fit.make_dataset(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES, 0, 1, 8,   # noqa: E731
                                     seed, settings())
     dataset = make(5)
     first, second, again, other = rows_of(dataset), rows_of(dataset), rows_of(make(5)), rows_of(make(6))
@@ -259,14 +259,14 @@ def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch(settings):
 
 
 def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
-    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, BAND_MASK_SHARE=0, LABEL_SMOOTHING=0)
+    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0, LABEL_SMOOTHING=0)
     rng = np.random.default_rng(0)
     x, lengths = rng.standard_normal((40, 20, 6)).astype(np.float32), rng.integers(5, 21, 40)
     mean, std = rng.standard_normal(6).astype(np.float32), rng.uniform(1, 2, 6).astype(np.float32)
     rows = np.arange(39, 7, -2)                                             # some, in an order of their own
-    seen = np.concatenate([batch for batch, _ in rows_of(fit.batches(
+    seen = np.concatenate([batch for batch, _ in rows_of(fit.make_dataset(
         x, lengths, rows, np.arange(16) % CLASSES, mean, std, 8, 5, plain))])
-    expected = normalise(x[rows], mean, std, lengths[rows])
+    expected = standardise(x[rows], mean, std, lengths[rows])
     assert sorted(map(np.sum, seen)) == pytest.approx(sorted(map(np.sum, expected)), abs=1e-3)
     order = [np.abs(expected - clip).max(axis=(1, 2)).argmin() for clip in seen]
     assert sorted(order) == list(range(16)) and np.allclose(seen, expected[order], atol=1e-6)
@@ -274,8 +274,8 @@ def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
 
 
 def test_mixup_mixes_clips_and_targets_by_the_same_share():
-    share = fit.mixup_shares(8, 0.4, [1, 2])
-    clips, targets = fit.mixed(tf.eye(8) * 2.0, share).numpy(), fit.mixed(tf.eye(8), share).numpy()
+    share = fit.mixup_weights(8, 0.4, [1, 2])
+    clips, targets = fit.mixup(tf.eye(8) * 2.0, share).numpy(), fit.mixup(tf.eye(8), share).numpy()
     assert np.allclose(clips, 2 * targets) and np.allclose(targets.sum(axis=1), 1)
     shares = targets[np.arange(8), np.arange(8)]
     assert (shares >= 0.5).all() and len(set(shares)) > 4                   # one draw a clip, itself outweighing
@@ -285,7 +285,7 @@ def test_mixup_mixes_clips_and_targets_by_the_same_share():
 def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
     """Clips that are their targets, twice as large: so they must come out, whatever was drawn."""
     x = 2 * np.eye(8, dtype=np.float32)[np.arange(64) % 8]
-    dataset = fit.batches(x, None, np.arange(64), np.arange(64) % 8, 0, 1, 16, 5, settings(LABEL_SMOOTHING=0))
+    dataset = fit.make_dataset(x, None, np.arange(64), np.arange(64) % 8, 0, 1, 16, 5, settings(LABEL_SMOOTHING=0))
     seen = rows_of(dataset)
     assert all(np.allclose(batch, 2 * target, atol=1e-6) for batch, target in seen)
     assert any(0.05 < target.max(axis=1).min() < 0.95 for _, target in seen)
@@ -293,7 +293,7 @@ def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
 
 def test_mixup_shares_are_beta_distributed():
     alpha = 0.4
-    share = fit.mixup_shares(20_000, alpha, [3, 4]).numpy()
+    share = fit.mixup_weights(20_000, alpha, [3, 4]).numpy()
     # E[share (1 - share)] of Beta(a, a) is a / (2 (2a + 1)); the folding to the larger half keeps it.
     expected = alpha / (2 * (2 * alpha + 1))
     assert (share * (1 - share)).mean() == pytest.approx(expected, rel=0.03)        # about 4 standard errors
@@ -301,11 +301,11 @@ def test_mixup_shares_are_beta_distributed():
 
 def test_no_mixup_changes_nothing():
     x = tf.random.stateless_normal((4, 3), [1, 2])
-    assert np.array_equal(fit.mixed(x, fit.mixup_shares(4, 0, [1, 2])), x)
+    assert np.array_equal(fit.mixup(x, fit.mixup_weights(4, 0, [1, 2])), x)
 
 
 def test_mask_is_one_run_of_zeros_up_to_the_widest():
-    mask = fit.band_mask(2000, 30, 5, [1, 2]).numpy()
+    mask = fit.random_mask(2000, 30, 5, [1, 2]).numpy()
     zeros = (mask == 0).sum(axis=1)
     assert set(zeros) == {0, 1, 2, 3, 4, 5}
     starts = (np.diff(mask, axis=1, prepend=1) == -1).sum(axis=1)
@@ -314,6 +314,6 @@ def test_mask_is_one_run_of_zeros_up_to_the_widest():
 
 
 def test_smoothing_spreads_a_share():
-    targets = fit.smooth(np.array([2]), 0.1, CLASSES)
+    targets = fit.smoothed_one_hot(np.array([2]), 0.1, CLASSES)
     assert targets[0, 2] == pytest.approx(0.9 + 0.1 / 8) and targets[0, 0] == pytest.approx(0.1 / 8)
     assert targets.sum() == pytest.approx(1)

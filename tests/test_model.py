@@ -9,7 +9,7 @@ import pytest
 import fit  # first: it loads Keras quietly
 import model
 
-FRAMES, N, CLASSES = 60, 13, 8
+N_FRAMES, N, CLASSES = 60, 13, 8
 SEQUENCE_MODELS = ("cnn1d", "bilstm", "hybrid")
 # Longer padding sums more zeros and changes how a product is cut into blocks: rounding, a few units of 2^-24.
 PADDING = 2e-6
@@ -17,7 +17,7 @@ PADDING = 2e-6
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded():
-    fit.one_thread()
+    fit.use_one_thread()
     keras.utils.set_random_seed(0)
 
 
@@ -45,39 +45,39 @@ def test_four_builders():
 
 @pytest.mark.parametrize("name", model.BUILDERS)
 def test_gives_probabilities(name):
-    shape = (13 * N,) if name == "mlp" else (FRAMES, N)
+    shape = (13 * N,) if name == "mlp" else (N_FRAMES, N)
     network = stirred(model.BUILDERS[name](shape, CLASSES))
     x = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
-    p = fit.probabilities(network, x)
+    p = fit.predict_proba(network, x)
     assert p.shape == (5, CLASSES) and network.output_shape == (None, CLASSES)
     assert np.allclose(p.sum(axis=1), 1, atol=1e-5) and (p > 0).all()
     assert np.ptp(p, axis=0).max() > 1e-3           # it does look at its input
 
 
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
-@pytest.mark.parametrize("longer", [FRAMES + 1, FRAMES + 7, 2 * FRAMES])
+@pytest.mark.parametrize("longer", [N_FRAMES + 1, N_FRAMES + 7, 2 * N_FRAMES])
 def test_padding_moves_no_probability(name, longer):
-    short = stirred(model.BUILDERS[name]((FRAMES, N), CLASSES))
+    short = stirred(model.BUILDERS[name]((N_FRAMES, N), CLASSES))
     long = model.BUILDERS[name]((longer, N), CLASSES)
     long.set_weights(short.get_weights())
-    lengths = [FRAMES, 37, 20, 1]
-    difference = fit.probabilities(short, clips(lengths, FRAMES)) - fit.probabilities(long, clips(lengths, longer))
+    lengths = [N_FRAMES, 37, 20, 1]
+    difference = fit.predict_proba(short, clips(lengths, N_FRAMES)) - fit.predict_proba(long, clips(lengths, longer))
     assert np.abs(difference).max() < PADDING
 
 
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
 def test_the_last_real_frame_counts(name):
-    network = stirred(model.BUILDERS[name]((FRAMES, N), CLASSES))
-    x = clips([37], FRAMES)
+    network = stirred(model.BUILDERS[name]((N_FRAMES, N), CLASSES))
+    x = clips([37], N_FRAMES)
     changed = x.copy()
     changed[0, 36] += 3
-    assert np.abs(fit.probabilities(network, x) - fit.probabilities(network, changed)).max() > 100 * PADDING
+    assert np.abs(fit.predict_proba(network, x) - fit.predict_proba(network, changed)).max() > 100 * PADDING
 
 
 def test_gate_is_the_closed_form():
     """With its convolutions at zero the gate is sigmoid(beta of the second normalisation)."""
     x = keras.Input((6, 4))
-    block = keras.Model(x, model.gated_residual(x, keras.ops.ones((1, 6, 1)), 1, "block"))
+    block = keras.Model(x, model.gated_block(x, keras.ops.ones((1, 6, 1)), 1, "block"))
     for weight in block.weights:
         if "conv" in weight.path:
             weight.assign(np.zeros(weight.shape))
@@ -93,20 +93,20 @@ def test_folded_convolution_is_a_dilated_one(dilation):
     rng = np.random.default_rng(dilation)
     x = rng.standard_normal((2, 30, 4), dtype=np.float32)
     kernel = rng.standard_normal((3, 4, 5), dtype=np.float32)
-    folded = keras.ops.conv(model.fold(x, dilation), kernel[:, None], padding="same")
+    folded = keras.ops.conv(model.interleave(x, dilation), kernel[:, None], padding="same")
     dilated = keras.ops.conv(x, kernel, padding="same", dilation_rate=dilation)
     assert np.allclose(np.reshape(folded, (2, -1, 5))[:, :30], dilated, atol=1e-5)
 
 
 def test_reloads_bit_identical_without_our_code(tmp_path):
     for name in model.BUILDERS:
-        shape = (13 * N,) if name == "mlp" else (FRAMES, N)
+        shape = (13 * N,) if name == "mlp" else (N_FRAMES, N)
         network = stirred(model.BUILDERS[name](shape, CLASSES))
         path = tmp_path / f"{name}.keras"
-        path.write_bytes(fit.model_bytes(network))
+        path.write_bytes(fit.network_bytes(network))
         again = keras.models.load_model(path, safe_mode=True)
         x = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
-        assert np.array_equal(fit.probabilities(network, x), fit.probabilities(again, x)), name
+        assert np.array_equal(fit.predict_proba(network, x), fit.predict_proba(again, x)), name
 
 
 def test_only_backend_neutral_imports():

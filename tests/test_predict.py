@@ -36,7 +36,7 @@ def kept(folder):
 
 
 def heard(path, folder, window=None, hop=1.0):
-    return predict.hear(path, {"key": kept(folder)}, window, hop)
+    return predict.load_segments(path, {"key": kept(folder)}, window, hop)
 
 
 def tone(path, seconds, rate=22_050, level=0.5):
@@ -62,7 +62,7 @@ def test_answers_are_those_of_training(demo, corpus, tmp_path, model):
     assert len(answers) == len(pd.read_csv(demo[0] / "results/demo/clips.csv"))
     both = expected.merge(answers, on="file", suffixes=("_then", "_now"), validate="one_to_one")
     assert len(both) == len(expected) and (both.predicted == both.label).all()
-    then = scores.cooled(both[[f"{name}_then" for name in P]].to_numpy(), kept(folder)["temperature"])
+    then = scores.apply_temperature(both[[f"{name}_then" for name in P]].to_numpy(), kept(folder)["temperature"])
     assert np.abs(then - both[[f"{name}_now" for name in P]].to_numpy()).max() < ROUNDING
 
 
@@ -71,9 +71,9 @@ def test_a_committee_is_the_mean_of_its_models(corpus, fits):
     models = [predict.load(folder) for folder in folders]
     wanted = {predict.input_key(model): model.kept for model in models}
     assert len(wanted) == 2                                             # frames, and functionals
-    segments = [predict.hear(path, wanted, None, 1)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
-    alone = [predict.predicted(segments, [model], LABELS, 0.5)[P] for model in models]
-    together = predict.predicted(segments, models, LABELS, 0.5)
+    segments = [predict.load_segments(path, wanted, None, 1)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
+    alone = [predict.predict_segments(segments, [model], LABELS, 0.5)[P] for model in models]
+    together = predict.predict_segments(segments, models, LABELS, 0.5)
     assert np.allclose(together[P], (alone[0] + alone[1]) / 2) and not np.allclose(alone[0], alone[1])
     assert (together.confidence == together[P].max(axis=1)).all()
     assert (together.unsure == (together.confidence < 0.5)).all()
@@ -81,7 +81,7 @@ def test_a_committee_is_the_mean_of_its_models(corpus, fits):
 
 def test_the_committee_of_every_fold_is_asked(demo, fits):
     """Three of six experiments a fold, by the loss on its own validation clips."""
-    folders = predict.choose(demo[0] / "results/demo", of_committee=True)
+    folders = predict.select_models(demo[0] / "results/demo", of_committee=True)
     for fold in (0, 1):
         losses = {path.name: scores.calibrated_loss(pd.read_csv(path / "validation_predictions.csv"))
                   for path in fits.glob(f"*-fold{fold}")}
@@ -144,8 +144,8 @@ def test_rate_channels_and_format_do_not_matter(corpus, fits, tmp_path):
     soundfile.write(tmp_path / "other.flac", np.stack([finer, finer], axis=1), 48_000)
     model = predict.load(fits / "mfcc-cnn1d-fold0")
     key = predict.input_key(model)
-    (first,), (second,) = (predict.hear(file, {key: model.kept}, None, 1) for file in (path, tmp_path / "other.flac"))
-    p, q = (predict.probabilities(model, [segment["inputs"][key]])[0] for segment in (first, second))
+    (first,), (second,) = (predict.load_segments(file, {key: model.kept}, None, 1) for file in (path, tmp_path / "other.flac"))
+    p, q = (predict.predict_proba(model, [segment["inputs"][key]])[0] for segment in (first, second))
     assert p.argmax() == q.argmax() and np.abs(p - q).max() < 0.1
 
 
@@ -166,7 +166,7 @@ def test_notes_on_sound_that_answers_should_not_be_trusted_on(fits, tmp_path):
     (4, 2, 0.5, [(0, 2), (0.5, 2.5), (1, 3), (1.5, 3.5), (2, 4)]),
 ])
 def test_windows_lie_within_the_recording(seconds, window, hop, expected):
-    spans = predict.spans(seconds, window, hop)
+    spans = predict.window_bounds(seconds, window, hop)
     assert len(spans) == len(expected) and np.allclose(spans, expected)
 
 
@@ -191,21 +191,21 @@ def test_emotion_over_time(demo, corpus, fits, tmp_path):
 def test_confidence_needed_by_hand():
     confidence = np.arange(100, 0, -1) / 100
     right = np.ones(100, bool)
-    assert scores.confidence_needed(confidence, right) == 0.01          # all right: every answer is sure
+    assert scores.confidence_threshold(confidence, right) == 0.01          # all right: every answer is sure
     right[40:] = False                                          # 40 right of the 44 surest: 90.9 %, of 45: 88.9 %
-    assert scores.confidence_needed(confidence, right) == pytest.approx(0.57)
-    assert scores.confidence_needed(confidence, ~right) == 1.0
-    assert scores.confidence_needed(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
-    assert scores.confidence_needed(np.ones(100), right) == scores.confidence_needed(np.ones(100), ~right) == 1
-    assert scores.confidence_needed(np.full(100, 0.6), right) == 1.0        # equals are all sure or all unsure
+    assert scores.confidence_threshold(confidence, right) == pytest.approx(0.57)
+    assert scores.confidence_threshold(confidence, ~right) == 1.0
+    assert scores.confidence_threshold(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
+    assert scores.confidence_threshold(np.ones(100), right) == scores.confidence_threshold(np.ones(100), ~right) == 1
+    assert scores.confidence_threshold(np.full(100, 0.6), right) == 1.0        # equals are all sure or all unsure
 
 
 def test_unsure_is_learnt_on_the_validation_clips(fits):
     folder = fits / "mfcc-mlp-fold0"
     table = pd.read_csv(folder / "validation_predictions.csv")
-    p = scores.cooled(table[P].to_numpy(), kept(folder)["temperature"])
-    expected = scores.confidence_needed(p.max(axis=1), (table.true == table.predicted).to_numpy())
-    assert predict.unsure_below([folder]) == pytest.approx(expected)
+    p = scores.apply_temperature(table[P].to_numpy(), kept(folder)["temperature"])
+    expected = scores.confidence_threshold(p.max(axis=1), (table.true == table.predicted).to_numpy())
+    assert predict.unsure_threshold([folder]) == pytest.approx(expected)
 
 
 def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
@@ -220,8 +220,8 @@ def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
         table.to_csv(folder / "validation_predictions.csv", index=False)
     folders = [tmp_path / f"{model}{fold}" for model, fold in answers]
     # Fold 0 is right at (0.9 + 0.7) / 2, fold 1 wrong at 0.85: of those from any threshold up, half at best are right.
-    assert predict.unsure_below(folders) == 1
-    assert predict.unsure_below(folders[:2]) == pytest.approx(0.8, abs=1e-4)
+    assert predict.unsure_threshold(folders) == 1
+    assert predict.unsure_threshold(folders[:2]) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path):
@@ -255,15 +255,15 @@ def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content
 def test_emotions_of_two_words_are_shown():
     segment = dict(file="a.wav", start=0.0, end=1.0, note="", inputs=None)
     labels = ["very happy", "sad, not weeping"]
-    table = predict.predicted([segment], [], labels, 0.5)
-    assert table.label[0] == "pause" and table.file[0] in predict.as_text(table, labels, 0.5)
+    table = predict.predict_segments([segment], [], labels, 0.5)
+    assert table.label[0] == "pause" and table.file[0] in predict.format_table(table, labels, 0.5)
     table[[f"p_{name}" for name in labels]], table["confidence"] = [[0.25, 0.75]], 0.75
-    assert predict.as_text(table, labels, 0.5).splitlines()[1].split()[-2:] == ["25", "75"]
+    assert predict.format_table(table, labels, 0.5).splitlines()[1].split()[-2:] == ["25", "75"]
 
 
 def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     """Whatever the name means elsewhere."""
     paths = [tone(tmp_path / folder / "$x_{.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
     segments = [dict(file=str(path), start=0.0, end=1.0, note="", inputs=None) for path in paths]
-    predict.draw(predict.predicted(segments, [], ["sad", "happy"], 0.5), tmp_path / "out", ["sad", "happy"])
+    predict.draw_timelines(predict.predict_segments(segments, [], ["sad", "happy"], 0.5), tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}

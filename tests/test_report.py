@@ -55,16 +55,16 @@ def run(tmp_path):
 
 def test_the_page_stands_alone_and_is_well_formed(run, tmp_path):
     (tmp_path / "confusion.png").write_bytes(PIXEL)
-    text = report.page(run, [("confusion", tmp_path / "confusion.png")], viz.label)
+    text = report.page(run, [("confusion", tmp_path / "confusion.png")], viz.display_name)
     page = Page(text)
     assert not page.open and "http" not in text and "as &lt;it&gt; was" in text
     assert {"script", "link", "iframe"}.isdisjoint(tag for tag, _ in page.tags)
     (picture,) = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert picture.startswith("data:image/png;base64,") and report.READING["confusion"] in text
+    assert picture.startswith("data:image/png;base64,") and report.CAPTIONS["confusion"] in text
 
 
 def test_its_tables_say_what_the_predictions_say(run):
-    rows = Page(report.page(run, [], viz.label)).rows
+    rows = Page(report.page(run, [], viz.display_name)).rows
     assert ["happy", "100", "70"] in rows and ["sad", "100", "100"] in rows         # columns best first
     assert [row[0] for row in rows if row[0] in CLASSES] == list(CLASSES)
     assert [row[:3] for row in rows if row[0].startswith("1-D")] == [["1-D CNN, MFCC", "1", "96.2"]]
@@ -74,10 +74,10 @@ def test_its_tables_say_what_the_predictions_say(run):
 
 def test_a_run_without_finished_fits_has_a_page_too(run):
     run.summary = run.predictions = pd.DataFrame()
-    text = report.page(run, [], viz.label)
+    text = report.page(run, [], viz.display_name)
     assert "80 clips" in text and "Results" not in text
 
 
 def test_demo_says_so(run):
     run.config["demo"] = True
-    assert "not real results" in report.page(run, [], viz.label)
+    assert "not real results" in report.page(run, [], viz.display_name)

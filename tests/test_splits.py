@@ -7,9 +7,9 @@ from sklearn.model_selection import KFold
 import config
 import splits
 
-FOLDS = 5
+N_FOLDS = 5
 TWINS = ("03-01-03-01-01-02-07.wav", "03-01-03-01-02-02-07.wav")       # identical in RAVDESS: two sentences, by name
-NUMBER = dict(stratified=FOLDS, timnet=10, emobox=6, luna=5, loso=24, sentence=2, speakers=FOLDS)      # of folds
+NUMBER = dict(stratified=N_FOLDS, timnet=10, emobox=6, luna=5, loso=24, sentence=2, speakers=N_FOLDS)      # of folds
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def clips():
 
 
 def members_of(cv, clips, fold, seed=42, share=0.1, members=3):
-    return splits.members_of_fold(cv, fold, splits.assign_folds(cv, clips, FOLDS, seed), clips, share, seed, members)
+    return splits.inner_splits(cv, fold, splits.assign_folds(cv, clips, N_FOLDS, seed), clips, share, seed, members)
 
 
 def parts_of(cv, clips, fold, seed=42, share=0.1):
@@ -35,7 +35,7 @@ def parts_of(cv, clips, fold, seed=42, share=0.1):
 
 @pytest.mark.parametrize("cv", NUMBER)
 def test_every_clip_is_tested_once_in_the_right_number_of_folds(clips, cv):
-    fold = splits.assign_folds(cv, clips, FOLDS, seed=42)
+    fold = splits.assign_folds(cv, clips, N_FOLDS, seed=42)
     assert len(fold) == len(clips) == 1440 and set(fold) == set(range(NUMBER[cv]))
 
 
@@ -69,8 +69,8 @@ def test_where_speakers_are_known_validation_is_stratified(clips, cv):
 
 
 def test_stratified_classes_keep_their_shares(clips):
-    fold = splits.assign_folds("stratified", clips, FOLDS, seed=42)
-    counts = np.array([np.bincount(clips.label[fold == k], minlength=8) for k in range(FOLDS)])   # (folds, classes)
+    fold = splits.assign_folds("stratified", clips, N_FOLDS, seed=42)
+    counts = np.array([np.bincount(clips.label[fold == k], minlength=8) for k in range(N_FOLDS)])   # (folds, classes)
     # StratifiedKFold deals classes out to within one recording; the pair adds one clip more.
     assert (np.ptp(counts, axis=0) <= 2).all()
 
@@ -78,14 +78,14 @@ def test_stratified_classes_keep_their_shares(clips):
 def test_timnet_is_the_split_of_the_record(clips):
     """The same clips are tested as by KFold over the paths in sorted order, written out."""
     paths = sorted(f"Actor_{actor:02d}/{file}" for actor, file in zip(clips.actor, clips.file))
-    fold = splits.assign_folds("timnet", clips, FOLDS, seed=1)
+    fold = splits.assign_folds("timnet", clips, N_FOLDS, seed=1)
     for k, (_, test) in enumerate(KFold(n_splits=10, shuffle=True, random_state=46).split(paths)):
         assert {paths[i].split("/")[1] for i in test} == set(clips.file[fold == k])
 
 
 def test_named_speaker_folds(clips):
     for cv, fold, actors in (("emobox", 0, {1, 11, 20, 21}), ("luna", 4, {1, 4, 9, 22}), ("loso", 6, {7})):
-        assert set(clips.actor[splits.assign_folds(cv, clips, FOLDS, seed=42) == fold]) == actors
+        assert set(clips.actor[splits.assign_folds(cv, clips, N_FOLDS, seed=42) == fold]) == actors
 
 
 def test_sentences_are_apart(clips):
@@ -132,16 +132,16 @@ def test_a_single_voice_can_be_trained_on(clips):
 @pytest.mark.parametrize("split, says", [("train", "needs both train and test"), (None, "needs a split")])
 def test_a_given_split_must_be_one(clips, split, says):
     with pytest.raises(ValueError, match=says):
-        splits.assign_folds("given", clips.assign(split=split) if split else clips, FOLDS, seed=0)
+        splits.assign_folds("given", clips.assign(split=split) if split else clips, N_FOLDS, seed=0)
 
 
 def test_a_pair_of_clips_stays_together_whatever_the_seed(clips):
     pair = np.flatnonzero(clips.file.isin(TWINS))
     for seed in range(20):
-        of_clip = splits.assign_folds("stratified", clips, FOLDS, seed)
+        of_clip = splits.assign_folds("stratified", clips, N_FOLDS, seed)
         assert of_clip[pair[0]] == of_clip[pair[1]]
-        fold = (of_clip[pair[0]] + 1) % FOLDS               # where the pair is trained on or validates
-        for parts in splits.members_of_fold("stratified", fold, of_clip, clips, 0.1, seed, 3):
+        fold = (of_clip[pair[0]] + 1) % N_FOLDS               # where the pair is trained on or validates
+        for parts in splits.inner_splits("stratified", fold, of_clip, clips, 0.1, seed, 3):
             assert len({name for name, members in parts.items() for clip in pair if clip in members}) == 1
 
 
@@ -153,7 +153,7 @@ def test_a_twin_of_a_tested_clip_is_not_trained_on(clips):
 
 
 def test_seed_changes_folds_and_each_fold_draws_its_own_validation(clips):
-    one, again, other = (splits.assign_folds("stratified", clips, FOLDS, seed) for seed in (1, 1, 2))
+    one, again, other = (splits.assign_folds("stratified", clips, N_FOLDS, seed) for seed in (1, 1, 2))
     assert (one == again).all() and (one != other).any()
     chosen = [set(parts_of("stratified", clips, fold, seed=1)["validation"]) for fold in (0, 1)]
     assert chosen[0] != chosen[1]
@@ -162,15 +162,15 @@ def test_seed_changes_folds_and_each_fold_draws_its_own_validation(clips):
 def test_clips_that_a_protocol_does_not_fit_are_said(clips):
     few = clips[clips.label < 2].groupby("label").head(4)
     with pytest.raises(ValueError, match="5 folds need 5 recordings"):
-        splits.assign_folds("stratified", few, FOLDS, seed=0)
+        splits.assign_folds("stratified", few, N_FOLDS, seed=0)
     with pytest.raises(ValueError, match="luna folds name all 24 actors.*1, 2"):
-        splits.assign_folds("luna", clips[clips.actor <= 2], FOLDS, seed=0)
+        splits.assign_folds("luna", clips[clips.actor <= 2], N_FOLDS, seed=0)
     with pytest.raises(ValueError, match="emobox folds name all 24 actors"):
-        splits.assign_folds("emobox", clips.assign(actor=clips.actor + 1), FOLDS, seed=0)
+        splits.assign_folds("emobox", clips.assign(actor=clips.actor + 1), N_FOLDS, seed=0)
     with pytest.raises(ValueError, match="5 folds of speakers need as many speakers, and there are 2"):
-        splits.assign_folds("speakers", clips[clips.actor <= 2], FOLDS, seed=0)
+        splits.assign_folds("speakers", clips[clips.actor <= 2], N_FOLDS, seed=0)
     with pytest.raises(ValueError, match="sentence needs at least two"):
-        splits.assign_folds("sentence", clips[clips.statement == 1], FOLDS, seed=0)
+        splits.assign_folds("sentence", clips[clips.statement == 1], N_FOLDS, seed=0)
 
 
 # -- the members of a fit --------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_members_leave_out_other_clips_of_the_same_training_part(clips, cv):
         assert trained_on[0] == trained_on[1] == trained_on[2]
         assert all((parts["test"] == members[0]["test"]).all() for parts in members)
         left_out = np.concatenate([parts["validation"] for parts in members])
-        assert len(set(left_out)) == len(left_out) and sorted(left_out) == list(splits.validated(members))
+        assert len(set(left_out)) == len(left_out) and sorted(left_out) == list(splits.validation_indices(members))
         column = "recording" if cv not in splits.UNSEEN_SPEAKERS else "actor"
         groups = [set(clips[column][parts["validation"]]) for parts in members]
         assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
@@ -207,8 +207,8 @@ def test_a_left_out_clip_has_the_mean_of_those_that_left_it_out():
     members = [dict(train=np.array([2, 3]), validation=np.array([0, 5]), test=np.array([4])),
                dict(train=np.array([0, 2]), validation=np.array([3, 5]), test=np.array([4]))]
     predicted = [np.array([[1.0, 0.0], [0.2, 0.8]]), np.array([[0.5, 0.5], [0.6, 0.4]])]
-    voted = splits.by_those_that_left_out(members, predicted)
-    assert list(splits.validated(members)) == [0, 3, 5]
+    voted = splits.out_of_fold_mean(members, predicted)
+    assert list(splits.validation_indices(members)) == [0, 3, 5]
     assert np.allclose(voted, [[1, 0], [0.5, 0.5], [0.4, 0.6]])
-    assert list(splits.part_of_clips(members, 7)) == [
+    assert list(splits.split_names(members, 7)) == [
         "validation 1", "", "train", "validation 2", "test", "validation", ""]

@@ -12,7 +12,7 @@ import config
 import features
 import splits
 import svm
-from data_preprocessing import normalise
+from data_preprocessing import standardise
 
 SETTINGS = SimpleNamespace(SVM_C=config.SVM_C, CLASSES=config.CLASSES)
 
@@ -114,7 +114,7 @@ def test_a_validation_clip_is_answered_by_the_member_that_left_it_out(kind, tmp_
     x, lengths, labels, members = two_members(kind)
     outcome = fitted(x, labels, members, lengths)
     (tmp_path / "machine.npz").write_bytes(outcome["model"])
-    machine = svm.saved_machine(tmp_path / "machine.npz")
+    machine = svm.load_svm(tmp_path / "machine.npz")
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))
     for k, parts in enumerate(members):
         own = parts["validation"]
@@ -122,8 +122,8 @@ def test_a_validation_clip_is_answered_by_the_member_that_left_it_out(kind, tmp_
         one = dataclasses.replace(machine, weight=machine.weight[[k]], offset=machine.offset[[k]],
                                   unit=machine.unit[[k]])
         real = None if lengths is None else lengths[own, 0]
-        alone = one(normalise(x[own, 0], outcome["mean"], outcome["std"], real), real)
-        found = outcome["validation"][np.searchsorted(splits.validated(members), own)]
+        alone = one(standardise(x[own, 0], outcome["mean"], outcome["std"], real), real)
+        found = outcome["validation"][np.searchsorted(splits.validation_indices(members), own)]
         assert np.allclose(alone, found, atol=1e-4)                                 # distances are float32
 
 
@@ -162,20 +162,20 @@ def test_clips_are_compared_by_their_frames_and_by_their_functionals():
     """Each view on its own way: scikit-learn's scaler and its Euclidean distance, for one."""
     x, lengths, _, _ = spoken(clips=6)
     x, lengths = np.nan_to_num(x[:, 0]), lengths[:, 0]
-    clips, _ = svm.views(x, lengths, svm.dtw.SETTINGS)
+    clips, _ = svm.representations(x, lengths, svm.dtw.DTW_PARAMS)
     found = svm.distances(clips)
-    assert list(clips) == list(svm.VIEWS["dtw"]) and found.shape == (2, 6, 6)
+    assert list(clips) == list(svm.REPRESENTATIONS["dtw"]) and found.shape == (2, 6, 6)
     assert np.array_equal(found[0], svm.dtw.distances(
-        [svm.dtw.steps(clip[:length], **svm.dtw.SETTINGS) for clip, length in zip(x, lengths)]))
+        [svm.dtw.frame_descriptors(clip[:length], **svm.dtw.DTW_PARAMS) for clip, length in zip(x, lengths)]))
     standardised = StandardScaler().fit_transform(features.functionals(x, lengths).astype(float))
     assert np.allclose(found[1], euclidean_distances(standardised), atol=1e-3)          # of about 10, in float32
 
 
 def test_likeness_is_the_product_of_that_of_each_view():
     between, unit = np.random.default_rng(0).uniform(0, 3, (2, 4, 5)), np.array([0.8, 2.0])
-    assert np.allclose(svm.likeness(between, unit),
-                       svm.likeness(between[:1], unit[:1]) * svm.likeness(between[1:], unit[1:]))
-    assert svm.likeness(np.array([[[0.0, 0.8]], [[0.0, 0.0]]]), unit) == pytest.approx(np.array([[1, np.exp(-1)]]))
+    assert np.allclose(svm.rbf_kernel(between, unit),
+                       svm.rbf_kernel(between[:1], unit[:1]) * svm.rbf_kernel(between[1:], unit[1:]))
+    assert svm.rbf_kernel(np.array([[[0.0, 0.8]], [[0.0, 0.0]]]), unit) == pytest.approx(np.array([[1, np.exp(-1)]]))
 
 
 @pytest.mark.parametrize("kind", svm.KINDS)
@@ -185,11 +185,11 @@ def test_a_saved_machine_gives_the_same_answers(kind, tmp_path, monkeypatch):
     outcome, test = fitted(x, labels, members, lengths), members[0]["test"]
     (tmp_path / "machine.npz").write_bytes(outcome["model"])
     monkeypatch.setattr(svm, "VIEWS", {})
-    for name in svm.dtw.SETTINGS:
-        monkeypatch.setitem(svm.dtw.SETTINGS, name, 1)
-    machine = svm.saved_machine(tmp_path / "machine.npz")
+    for name in svm.dtw.DTW_PARAMS:
+        monkeypatch.setitem(svm.dtw.DTW_PARAMS, name, 1)
+    machine = svm.load_svm(tmp_path / "machine.npz")
     real = None if lengths is None else lengths[test, 0]
-    clips = normalise(x[test, 0], outcome["mean"], outcome["std"], real)
+    clips = standardise(x[test, 0], outcome["mean"], outcome["std"], real)
     assert np.allclose(machine(clips, real), outcome["test"], atol=1e-4)            # distances are float32
     assert machine.parameters == outcome["parameters"]
     one = dataclasses.replace(machine, weight=machine.weight[:1], offset=machine.offset[:1], unit=machine.unit[:1])
@@ -202,7 +202,7 @@ def test_a_damaged_machine_is_a_clear_error(damage, tmp_path):
     x, labels, parts = separable()
     (tmp_path / "machine.npz").write_bytes(damage(fitted(x, labels, [parts])["model"]))
     with pytest.raises(ValueError):
-        svm.saved_machine(tmp_path / "machine.npz")
+        svm.load_svm(tmp_path / "machine.npz")
 
 
 @pytest.mark.parametrize("share", [1, 0.7])

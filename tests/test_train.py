@@ -75,12 +75,12 @@ def test_a_saved_model_predicts_the_same_from_its_folder_alone(demo):
         expected = pd.read_csv(folder / "predictions.csv").iloc[0]
         path = next((demo[0] / "cache/demo-corpus").rglob(expected.file))
         y = data.load_waveform(path, **kept["loading"])
-        x, length = data.fit_length(features.extract(y, **kept["features"])[kept["feature"]], kept["frames"])
+        x, length = data.pad_or_crop(features.extract(y, **kept["features"])[kept["feature"]], kept["frames"])
         x, lengths = x[None], np.array([length])
         mean, std = (np.array(kept[name], np.float32) for name in ("mean", "std"))
-        x = data.normalise(features.functionals(x, lengths), mean, std) if kept["input"] == "functionals" \
-            else data.normalise(x, mean, std, lengths)
-        p = fitting.probabilities(network, x)[0]
+        x = data.standardise(features.functionals(x, lengths), mean, std) if kept["input"] == "functionals" \
+            else data.standardise(x, mean, std, lengths)
+        p = fitting.predict_proba(network, x)[0]
         assert np.allclose(p, expected[[f"p_{name}" for name in kept["labels"]]].astype(float), atol=1e-5)
 
 
@@ -189,7 +189,7 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     finished = False
     try:
         with pytest.raises(KeyboardInterrupt):
-            with train.interrupts_waiting():
+            with train.defer_interrupts():
                 signal.raise_signal(sign)
                 finished = True
         with pytest.raises(KeyboardInterrupt):                      # the handlers are back
@@ -274,17 +274,17 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     for task, kept in zip(tasks, ("hash0", "other")):
         results.write_fit(run_folder / "fits" / train.task_key(task),
                           {"metrics.json": json.dumps({"settings_hash": kept})})
-    assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=False)] == [1, 2]
+    assert [task.fold for task in train.pending_tasks(run_folder, tasks, overwrite=False)] == [1, 2]
     assert capsys.readouterr().out.startswith("1 finished fits were made with other settings, data or code")
-    assert [task.fold for task in train.unfinished(run_folder, tasks, overwrite=True)] == [0, 1, 2]
-    settings = train.settings_of(args)
+    assert [task.fold for task in train.pending_tasks(run_folder, tasks, overwrite=True)] == [0, 1, 2]
+    settings = train.resolve_settings(args)
     clips = pd.DataFrame(dict(file=[f"{k:02d}" for k in range(160)], actor=1, label=np.arange(160) % 8,
                               recording=[f"{k:02d}" for k in range(160)]))
     corpus = type("Corpus", (), {"key": "k", "folder": "f"})
-    folds = train.split(clips, settings, None)
+    folds = train.make_folds(clips, settings, None)
 
     def hashes(clips=clips, folds=folds):
-        return {train.task_key(task): task.settings_hash for task in train.plan(clips, folds, corpus, settings, "p")}
+        return {train.task_key(task): task.settings_hash for task in train.make_tasks(clips, folds, corpus, settings, "p")}
 
     before = hashes()
     assert hashes() == before
@@ -294,7 +294,7 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     other[0][0]["train"] = other[0][0]["train"][1:]
     assert {name for name, value in hashes(folds=other).items() if value != before[name]} == {
         name for name in before if name.endswith("fold0")}
-    settings.RUN, settings.CACHE_DIR = "other", "elsewhere"
+    settings.RUN_NAME, settings.CACHE_DIR = "other", "elsewhere"
     assert hashes() == before                                       # where is not what
     settings.EPOCHS = settings.EPOCHS | {"mlp": 31}
     after = hashes()
@@ -306,7 +306,7 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     settings.SVM_C = 3.0
     costly = hashes()
     assert {name for name in costly if costly[name] != mixed[name]} == machines
-    settings.LIFTER = 20.0
+    settings.CEPSTRAL_DECAY = 20.0
     assert all(hashes()[name] != costly[name] for name in costly)
 
 
@@ -315,14 +315,14 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     ("MODELS", ("cnn2d",), "'cnn2d', which is not one of cnn1d"),
     ("FEATURES", "mfcc", "FEATURES = 'mfcc' is not a list of names, such as"),
     ("MODELS", (), "MODELS = () is not a list of names"),
-    ("SCHEDULE", "linear", "SCHEDULE = 'linear' is not one of cosine, plateau"),
-    ("KEEP", None, "KEEP = None is not one of last, best"),
-    ("FOLDS", 1, "FOLDS = 1 is not a whole number within 2"),
-    ("FOLDS", "5", "FOLDS = '5' is not a whole number within"),
-    ("MEMBERS", 2.5, "MEMBERS = 2.5 is not a whole number within"),
-    ("EMA", 1.5, "EMA = 1.5 is not a number within"),
-    ("EMA", True, "EMA = True is not a number within"),
-    ("LIFTER", 0, "LIFTER = 0 is not a number within 1 .. 1000 or None"),
+    ("LR_SCHEDULE", "linear", "LR_SCHEDULE = 'linear' is not one of cosine, plateau"),
+    ("CHECKPOINT", None, "CHECKPOINT = None is not one of last, best"),
+    ("N_FOLDS", 1, "N_FOLDS = 1 is not a whole number within 2"),
+    ("N_FOLDS", "5", "N_FOLDS = '5' is not a whole number within"),
+    ("ENSEMBLE_SIZE", 2.5, "ENSEMBLE_SIZE = 2.5 is not a whole number within"),
+    ("EMA_DECAY", 1.5, "EMA_DECAY = 1.5 is not a number within"),
+    ("EMA_DECAY", True, "EMA_DECAY = True is not a number within"),
+    ("CEPSTRAL_DECAY", 0, "CEPSTRAL_DECAY = 0 is not a number within 1 .. 1000 or None"),
     ("TRIM_DB", -30, "TRIM_DB = -30 is not a number within 1 .. 200 or None"),
     ("N_MFCC", 200, "N_MFCC = 200 is not a whole number within 1 .. 128"),
     ("F_MIN", 12_000.0, "F_MIN = 12000.0 is not a number within 0 .. 11025.0"),
@@ -339,10 +339,10 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
 def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
     import train
     args = train.parse([])
-    train.settings_of(args)                                         # as it is, it works
+    train.resolve_settings(args)                                         # as it is, it works
     monkeypatch.setattr(config, name, value)
     with pytest.raises(train.data.DataError, match="config.py: ") as error:
-        train.settings_of(args)
+        train.resolve_settings(args)
     assert words in str(error.value)
 
 
@@ -352,9 +352,9 @@ def test_every_number_among_the_settings_has_its_limits():
     assert set(checks.NETWORKS) == set(model.BUILDERS)
     kinds = {name: value for name, value in vars(config).items()
              if name.isupper() and isinstance(value, (int, float)) and not isinstance(value, bool)}
-    assert set(kinds) - {"FRAMES"} == {*checks.WHOLE, *checks.REAL}             # FRAMES is derived
+    assert set(kinds) - {"N_FRAMES"} == {*checks.WHOLE, *checks.REAL}             # N_FRAMES is derived
     settings = types.SimpleNamespace(**{name: value for name, value in vars(config).items() if name.isupper()})
-    settings.TRIM_DB = settings.LIFTER = None
+    settings.TRIM_DB = settings.CEPSTRAL_DECAY = None
     settings.MODELS, settings.EPOCHS = ("svm", "mlp"), {"mlp": 1}
     checks.of_run(settings)                                                     # no word on what is not asked for
 
@@ -373,15 +373,15 @@ def test_a_setting_that_cannot_work_is_one_line_before_anything_is_written(tmp_p
 
 def test_a_final_model_has_no_validation_clips_to_lower_the_rate_by(monkeypatch):
     import train
-    monkeypatch.setattr(config, "SCHEDULE", "plateau")
-    train.settings_of(train.parse([]))
-    with pytest.raises(train.data.DataError, match="--final: SCHEDULE"):
-        train.settings_of(train.parse(["--final"]))
+    monkeypatch.setattr(config, "LR_SCHEDULE", "plateau")
+    train.resolve_settings(train.parse([]))
+    with pytest.raises(train.data.DataError, match="--final: LR_SCHEDULE"):
+        train.resolve_settings(train.parse(["--final"]))
 
 
 def test_a_quick_demo_is_quick():
     import train
-    assert set(train.settings_of(train.parse(["--demo", "--quick"])).EPOCHS.values()) == {3}
+    assert set(train.resolve_settings(train.parse(["--demo", "--quick"])).EPOCHS.values()) == {3}
 
 
 # -- data of one's own -----------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def own(tmp_path_factory):
     demo_corpus.write_corpus(folder / "demo", actors=3, intensities=(1,))
     rows = [f"{clip.path},{'joy' if clip.emotion == 'happy' else clip.emotion},voice {clip.actor},"
             f"{'test' if clip.actor == 3 else 'train'}"
-            for clip in corpora.find(folder / "demo").clips.itertuples() if clip.emotion in ("happy", "sad", "angry")]
+            for clip in corpora.find_corpus(folder / "demo").clips.itertuples() if clip.emotion in ("happy", "sad", "angry")]
     (folder / "mine.csv").write_text("\n".join(["path,emotion,speaker,split", *rows]))
     return folder
 

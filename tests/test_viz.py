@@ -28,7 +28,7 @@ def predictions(feature="mfcc", model="cnn1d", fold=0):
 
 
 def test_confusion_counts_and_percentages_are_in_the_fixed_order():
-    counts, percent = viz.shares(predictions(), CLASSES)
+    counts, percent = viz.confusion_counts(predictions(), CLASSES)
     assert list(counts.index) == list(counts.columns) == list(CLASSES)
     assert counts.loc["happy", "angry"] == 3 and counts.loc["happy", "happy"] == 7
     assert percent.loc["happy", "angry"] == 30 and (percent.sum(axis=1) == 100).all()
@@ -36,7 +36,7 @@ def test_confusion_counts_and_percentages_are_in_the_fixed_order():
 
 
 def test_an_emotion_nobody_spoke_has_an_empty_row():
-    counts, percent = viz.shares(predictions().query("true != 'calm'"), CLASSES)
+    counts, percent = viz.confusion_counts(predictions().query("true != 'calm'"), CLASSES)
     assert (counts.loc["calm"] == 0).all() and (percent.loc["calm"] == 0).all()
 
 
@@ -79,7 +79,7 @@ def test_missing_fits_are_counted_and_named():
 def test_examples_are_alike_where_they_can_be():
     rows = [dict(emotion=emotion, label=k, actor=actor, statement=1, intensity="normal", repetition=1)
             for k, emotion in enumerate(CLASSES) for actor in (1, 2) if (emotion, actor) != ("sad", 1)]
-    chosen = viz.alike(pd.DataFrame(rows))
+    chosen = viz.matched_examples(pd.DataFrame(rows))
     assert list(chosen.emotion) == list(CLASSES) and set(chosen.actor) == {2}
 
 
@@ -89,21 +89,21 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
     table = predictions().drop(columns=["feature", "model", "fold"])
     for fold, kept in ((0, "now"), (1, "before")):
         metrics = dict(feature="mfcc", model="cnn1d", fold=fold, protocol="p", settings_hash=kept, fit_seconds=1.0,
-                       parameters=5, epochs=2, best_epoch=1, **scores.of_fit(table, table))
+                       parameters=5, epochs=2, best_epoch=1, **scores.fit_metrics(table, table))
         results.write_fit(run / "fits" / results.fit_name("mfcc", "cnn1d", fold), {
             "metrics.json": json.dumps(metrics), "predictions.csv": table.to_csv(index=False),
             "validation_predictions.csv": table.to_csv(index=False), "history.csv": "epoch,loss\n1,0.5\n2,0.4\n"})
     hashes = {results.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
-    results.write_json(run / "config.json", {"settings_hashes": hashes, "FOLDS": 2})
+    results.write_json(run / "config.json", {"settings_hashes": hashes, "N_FOLDS": 2})
     results.write_json(run / "environment.json", {"python": "3"})
     for name in ("clips.csv", "folds.csv"):
         results.write_csv(run / name, table)
     with_fits = results.read_run(run)
     assert list(with_fits.fits.fold) == [0]
-    results.write_tables(run, results.collect(run, hashes), 2)
+    results.write_tables(run, results.collect_fits(run, hashes), 2)
     (run / "fits").rename(tmp_path / "elsewhere")
     without = results.read_run(run)
-    for name in (*results.TABLES, "summary"):
+    for name in (*results.RUN_TABLES, "summary"):
         one, other = getattr(with_fits, name), getattr(without, name)
         assert len(one) > 0
         pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=0, atol=1e-6)             # six digits
@@ -152,7 +152,7 @@ def test_a_run_of_machines_alone_has_no_curves_and_is_drawn(tmp_path):
     folder = tmp_path / "results/machines"
     shutil.copytree(ROOT / "reference", folder)
     (folder / "histories.csv.gz").unlink()
-    for table in set(results.TABLES.values()) - {"histories.csv.gz"}:
+    for table in set(results.RUN_TABLES.values()) - {"histories.csv.gz"}:
         rows = pd.read_csv(folder / table).query("model == 'svm' and feature == 'mfcc'")
         results.write_csv(folder / table, rows)
     done = run("viz.py", "--run", "machines", cwd=tmp_path)

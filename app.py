@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 import config
-import interrupts
+from ser import signals
+from study import runs
 
 LARGEST_MB = 20             # of an upload
 LONGEST_SECONDS = 300       # of a recording
@@ -32,7 +33,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.install_interrupt_handler()
+    signals.install_interrupt_handler()
     ARGUMENTS = parse()
 
 import collections
@@ -45,7 +46,6 @@ import soundfile
 
 import data_preprocessing as data
 import predict
-import results
 import viz
 
 LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
@@ -57,7 +57,7 @@ CAUTION = ("The models know acted speech and the voices they were trained on. On
 def choices(run):
     """What can be chosen, the best by inner validation first: {name: [folders of models]}.
 
-    raises : predict.PredictError, results.RunError
+    raises : predict.PredictError, runs.RunError
     """
     best = predict.select_models(run, of_committee=False)
     offered = {f"{best[0].name} (best on validation)": best}
@@ -160,7 +160,7 @@ def main(args):
                                        footer_links=[], run_history=False, enable_monitoring=False)
     except ImportError as problem:
         stop(f"the page needs gradio ({problem}): pip install -r requirements-app.txt")
-    except (predict.PredictError, results.RunError, OSError) as problem:        # OSError: the port is taken
+    except (predict.PredictError, runs.RunError, OSError) as problem:        # OSError: the port is taken
         stop(problem)
 
 

@@ -5,10 +5,10 @@
 from numbers import Integral, Real
 
 import config
-import corpora
 import features
-import svm
-from corpora import DataError
+from ser import corpora
+from ser.corpora import DataError
+from study import svm
 
 NETWORKS = ("cnn1d", "bilstm", "hybrid", "mlp")     # model.py's, which would bring TensorFlow
 

@@ -30,13 +30,10 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import config
-import corpora
-import download
 import features
-import interrupts
-import seeds
-from corpora import DataError
-from results import code_fingerprint, hash_json, with_path_in_error, write_atomically
+from ser import corpora, download, seeds, signals
+from ser.corpora import DataError
+from ser.files import code_fingerprint, hash_json, with_path_in_error, write_atomically
 
 DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
 MIN_SECONDS = 0.1         # about one frame: anything shorter is a mistake
@@ -378,5 +375,5 @@ def is_complete(folder):
 
 
 if __name__ == "__main__":
-    interrupts.install_interrupt_handler()
+    signals.install_interrupt_handler()
     main()

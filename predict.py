@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 import config
-import interrupts
+from ser import metrics, signals
+from ser.files import hash_json, write_atomically, write_csv
+from study import ensemble, export, final, runs, svm
 
 MIN_FILES_PARALLEL = 8              # files: fewer are not worth starting processes for
 
@@ -53,7 +55,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.install_interrupt_handler()
+    signals.install_interrupt_handler()
     ARGUMENTS = parse()
 
 import json
@@ -66,14 +68,8 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-import committee
 import data_preprocessing as data
-import export
 import features
-import final
-import results
-import scores
-import svm
 
 SHORT_SECONDS = 0.5             # after trimming; less than a word
 MAX_CLIPPED_FRACTION = 0.001           # of the samples at full scale, from which on clipping is audible
@@ -81,12 +77,12 @@ CLIPPING_LEVEL = 0.999
 PAUSE_DB = 40            # a window whose loudest sample is this far below the recording's is a pause
 METADATA_KEYS = ("labels", "feature", "input", "frames", "mean", "std", "temperature", "loading", "features")    # with a model
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
-MODEL_FILES = (results.NETWORK_FILE, results.SVM_FILE)
+MODEL_FILES = (runs.NETWORK_FILE, runs.SVM_FILE)
 BATCH_SEGMENTS = 256                   # windows in memory
 AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
 
-class PredictError(results.RunError):
+class PredictError(runs.RunError):
     """The user asked for something that is not there; the message is one line that says what to do."""
 
 
@@ -103,14 +99,14 @@ def main(args):
     try:
         paths = audio_files(args.files)
         folders = [Path(args.model)] if args.model else select_models(
-            args.results_dir / args.run, args.committee, (results.NETWORK_FILE,) if args.export else MODEL_FILES)
+            args.results_dir / args.run, args.committee, (runs.NETWORK_FILE,) if args.export else MODEL_FILES)
         models = [load(folder) for folder in folders]
         if args.export:
             return export_models(folders, args.export)
         labels, threshold = common_labels(models), unsure_threshold(folders)
         if args.mic:
             paths = [record_microphone(args.mic)]
-    except (results.RunError, export.ExportError) as problem:
+    except (runs.RunError, export.ExportError) as problem:
         print(f"predict.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     print(f"{len(models)} models of {args.run}" if args.committee else f"model: {folders[0]}")
@@ -131,7 +127,7 @@ def main(args):
         if args.window:
             draw_timelines(table, args.out, labels)
         if args.csv:
-            results.write_csv(args.csv, table.round(6))
+            write_csv(args.csv, table.round(6))
             print(f"written: {args.csv}")
     if broken:
         sys.exit(f"{broken} of {len(paths)} could not be used" if len(table) else 2)
@@ -146,7 +142,7 @@ def select_models(run, of_committee=False, files=MODEL_FILES):
     """
     study, fits = trained_fits(run, files)
     if of_committee:
-        fits = pd.concat([committee.rows_of_experiments(rows, committee.select_members(study.validation.query(
+        fits = pd.concat([ensemble.rows_of_experiments(rows, ensemble.select_members(study.validation.query(
             "fold == @fold and model != 'committee'"))) for fold, rows in fits.groupby("fold")])
         if fits.empty:
             raise PredictError(f"{run}: none of its committee's models is there that could be used; "
@@ -167,9 +163,9 @@ def select_models(run, of_committee=False, files=MODEL_FILES):
 
 
 def trained_fits(run, files=MODEL_FILES):
-    """A run (results.read_run), and its finished fits whose model is there, with their folder. raises : PredictError"""
-    study = results.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
-    fits = study.fits.assign(folder=[run / "fits" / results.fit_name(*key) for key in
+    """A run (runs.read_run), and its finished fits whose model is there, with their folder. raises : PredictError"""
+    study = runs.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
+    fits = study.fits.assign(folder=[run / "fits" / runs.fit_name(*key) for key in
                                      study.fits[["feature", "model", "fold"]].itertuples(index=False)]) \
         if len(study.fits) else study.fits
     fits = fits[[has_model(folder, files) for folder in fits.folder]] if len(fits) else fits
@@ -190,13 +186,13 @@ def load(folder):
         missing = [name for name in METADATA_KEYS if name not in kept]
         if missing:
             raise ValueError(f"preprocessing.json has no {missing[0]}")
-        if (folder / results.SVM_FILE).exists():
-            return Model(folder.name, None, svm.load_svm(folder / results.SVM_FILE), kept)
-        import fit  # here, since it brings TensorFlow
-        network = fit.load_network(folder / results.NETWORK_FILE)
-        return Model(folder.name, network, lambda x, _: fit.predict_proba(network, x), kept)
+        if (folder / runs.SVM_FILE).exists():
+            return Model(folder.name, None, svm.load_svm(folder / runs.SVM_FILE), kept)
+        from study import networks  # here, since it brings TensorFlow
+        network = networks.load_network(folder / runs.NETWORK_FILE)
+        return Model(folder.name, network, lambda x, _: networks.predict_proba(network, x), kept)
     except (OSError, ValueError, KeyError) as problem:
-        raise PredictError(f"{folder}: no usable model ({results.NETWORK_FILE} or {results.SVM_FILE}, and "
+        raise PredictError(f"{folder}: no usable model ({runs.NETWORK_FILE} or {runs.SVM_FILE}, and "
                            f"preprocessing.json, of a finished fit): {str(problem).splitlines()[0]}") from problem
 
 
@@ -229,17 +225,17 @@ def unsure_threshold(folders):
     rows = []
     for folder in folders:
         kept = json.loads((folder / "preprocessing.json").read_text())
-        fold = (results.read_metrics(folder) or {"fold": 0})["fold"]            # 0: a folder on its own
+        fold = (runs.read_metrics(folder) or {"fold": 0})["fold"]            # 0: a folder on its own
         columns, path = [f"p_{name}" for name in kept["labels"]], folder / "validation_predictions.csv"
-        with results.report_damaged(path):
+        with runs.report_damaged(path):
             table = pd.read_csv(path)
             table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
             table = table[["fold", "file", "true", *columns]].copy()
-            table[columns] = scores.apply_temperature(table[columns].to_numpy(), kept["temperature"])
+            table[columns] = metrics.apply_temperature(table[columns].to_numpy(), kept["temperature"])
         rows.append(table)
     mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
     p = mean[columns].to_numpy()
-    return scores.confidence_threshold(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)
+    return metrics.confidence_threshold(p.max(axis=1), np.array(kept["labels"])[p.argmax(axis=1)] == mean.true)
 
 
 # -- sound -----------------------------------------------------------------------------------------
@@ -288,7 +284,7 @@ def iter_segments(paths, models, args):
 
 def input_key(model):
     """Models with the same key hear the same."""
-    return results.hash_json([model.kept[name] for name in ("loading", "features", "feature", "input", "frames")])
+    return hash_json([model.kept[name] for name in ("loading", "features", "feature", "input", "frames")])
 
 
 def load_segments(path, wanted, window, hop):
@@ -337,7 +333,7 @@ def model_inputs(y, rate, wanted):
     with its seconds after trimming and the seconds that the models hear of it."""
     inputs, extracted = {}, {}
     for key, kept in wanted.items():
-        settings = results.hash_json([kept["loading"], kept["features"]])      # most often the same for all
+        settings = hash_json([kept["loading"], kept["features"]])      # most often the same for all
         if settings not in extracted:
             trimmed = data.resample_and_trim(y, rate, **kept["loading"])
             with threadpool_limits(1):                                      # as in training, to the last digit
@@ -384,7 +380,7 @@ def predict_proba(model, inputs):
     x, lengths = (np.array(values) for values in zip(*inputs))
     mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
     x = data.standardise(x, mean, std, lengths if model.kept["input"] == "sequences" else None)
-    return scores.apply_temperature(model.answer(x, lengths), model.kept["temperature"])
+    return metrics.apply_temperature(model.answer(x, lengths), model.kept["temperature"])
 
 
 def format_table(table, labels, threshold):
@@ -398,7 +394,7 @@ def format_table(table, labels, threshold):
         cells = "".join(f"{100 * value:10.0f}" if np.isfinite(value) else f"{'':10}" for value in p)
         word = f"{row.label}{' ?' * row.unsure}"
         lines.append(f"{row.file:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
-    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {scores.TARGET_ACCURACY:.0%} of the validation clips "
+    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {metrics.TARGET_ACCURACY:.0%} of the validation clips "
                  "were right")
     return "\n".join(lines)
 
@@ -415,7 +411,7 @@ def draw_timelines(table, folder, labels):
         again = f"-{stems.count(stems[-1])}" if stems.count(stems[-1]) > 1 else ""
         with matplotlib.rc_context(viz.STYLE):
             path = folder / f"{stems[-1]}{again}-timeline.png"
-            with results.write_atomically(path) as draft:
+            with write_atomically(path) as draft:
                 viz.timeline(Path(name).name, y, rate, rows, labels).savefig(draft)
         print(path)
 

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 import config
-import engines
-import interrupts
+from ser import corpora, demo_corpus, metrics, parallel, seeds, signals, splits
+from ser.files import as_json, code_fingerprint, hash_json, write_csv, write_json
+from study import final, runs, svm
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK = dict(EPOCHS={"cnn1d": 3, "bilstm": 3, "hybrid": 3, "mlp": 3})
@@ -48,7 +49,7 @@ def parse(arguments=None):
                         help="of everything random, the folds as well (default: %(default)s)")
     parser.add_argument("--jobs", type=int, metavar="N",
                         help="fits side by side, one thread each (default: one per core; 1 with a GPU)")
-    parser.add_argument("--backend", choices=engines.NAMES, default="loky", help="where features are extracted and "
+    parser.add_argument("--backend", choices=parallel.NAMES, default="loky", help="where features are extracted and "
                         "fits run: processes of this machine (loky, the default), a dask cluster, or ray")
     parser.add_argument("--scheduler", metavar="HOST:PORT", help="the running dask scheduler, or ray head "
                         "(without it ray starts on this machine)")
@@ -80,7 +81,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.install_interrupt_handler()
+    signals.install_interrupt_handler()
     ARGUMENTS = parse()
 
 import contextlib
@@ -100,16 +101,8 @@ from joblib.externals.loky import get_reusable_executor
 from tqdm import tqdm
 
 import checks
-import corpora
 import data_preprocessing as data
-import demo_corpus
 import features
-import final
-import results
-import scores
-import seeds
-import splits
-import svm
 
 HERE = Path(__file__).parent
 # These change where, how much and how fast, not what comes out: they stay out of a fit's hash.
@@ -163,7 +156,7 @@ def main(args):
         protocol = splits.protocol_sentence(settings.PROTOCOL, settings.N_FOLDS, settings.SEED, settings.VALIDATION_FRACTION,
                                         settings.ENSEMBLE_SIZE)
 
-        with engines.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
+        with parallel.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
             # -- features ------------------------------------------------------------------------------
             corpus = data.build_features(clips, settings, workers.jobs, workers.delayed)
             clips["trimmed_seconds"] = corpus.trimmed_seconds
@@ -187,13 +180,13 @@ def main(args):
 
             # -- fits ----------------------------------------------------------------------------------
             run_tasks(run, waiting, corpus, workers, done=len(chosen) - len(waiting))
-            finished = results.collect_fits(run, {task_key(task): task.settings_hash for task in tasks})
-            summary = results.write_tables(run, finished, settings.N_FOLDS)
+            finished = runs.collect_fits(run, {task_key(task): task.settings_hash for task in tasks})
+            summary = runs.write_tables(run, finished, settings.N_FOLDS)
             if args.final:
                 final.train(run, kinds, finished, run_task, lambda tasks: tasks_with_inputs(tasks, corpus, workers),
                             workers)
     # OSError: a full disk, a read-only folder
-    except (data.DataError, engines.EngineError, final.FinalError, results.RunError, OSError) as problem:
+    except (data.DataError, parallel.EngineError, final.FinalError, runs.RunError, OSError) as problem:
         print(f"train.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -267,11 +260,11 @@ def make_folds(clips, settings, asked):
 
 def make_tasks(clips, folds, corpus, settings, protocol):
     """Every fit of the study, whatever part of it is asked for now; fold by fold."""
-    nets, classical = (results.code_fingerprint(*(HERE / name for name in (*files, "splits.py", "seeds.py")))
-                       for files in (("fit.py", "model.py"), ("svm.py", "dtw.py")))
+    nets, classical = (code_fingerprint(*(HERE / name for name in (*files, "ser/splits.py", "ser/seeds.py")))
+                       for files in (("study/networks.py", "model.py"), ("study/svm.py", "ser/dtw.py")))
     tasks = []
     for fold, members in enumerate(folds):
-        told = results.hash_json([clips.label.tolist(), clips.actor.astype(str).tolist(),     # a manifest may change these
+        told = hash_json([clips.label.tolist(), clips.actor.astype(str).tolist(),     # a manifest may change these
                                [{part: own.tolist() for part, own in parts.items()} for parts in members]])
         for feature in settings.FEATURES:
             for model in settings.MODELS:
@@ -280,32 +273,32 @@ def make_tasks(clips, folds, corpus, settings, protocol):
                            for name, value in vars(settings).items() if name not in NOT_SCIENCE | without}
                 tasks.append(Task(
                     feature, model, fold, seed=seeds.seed_for(settings.SEED, "fit", feature, model, fold),
-                    settings_hash=results.hash_json([science, code, corpus.key, told, feature, model, fold]),
+                    settings_hash=hash_json([science, code, corpus.key, told, feature, model, fold]),
                     settings=settings, clips=clips[["file", "actor", "label"]], members=members, protocol=protocol,
                     driver=os.getpid()))
     return tasks
 
 
 def task_key(task):
-    return results.fit_name(task.feature, task.model, task.fold)
+    return runs.fit_name(task.feature, task.model, task.fold)
 
 
 def write_run_metadata(run, args, data_name, clips, tasks, settings, protocol):
     """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes."""
     facts = {name: value for name, value in vars(settings).items() if name not in NOT_SCIENCE - {"FEATURES", "MODELS"}}
-    results.write_json(run / "config.json", dict(
+    write_json(run / "config.json", dict(
         facts, protocol=protocol, command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, data=data_name,
         settings_hashes={task_key(task): task.settings_hash for task in tasks}))
-    results.write_json(run / "environment.json", dict(
+    write_json(run / "environment.json", dict(
         {name: importlib.metadata.version(name) for name in PACKAGES}, python=platform.python_version(),
         system=platform.platform(), processor=processor(), cores=joblib.cpu_count()))
-    results.write_csv(run / "clips.csv", clips.drop(columns=["path", "label", "sound"]).round(6))
+    write_csv(run / "clips.csv", clips.drop(columns=["path", "label", "sound"]).round(6))
     folds = clips[["file", "actor", "emotion", "recording"]].copy()
     folds.insert(4, "fold", -1)
     for task in {task.fold: task for task in tasks}.values():
         folds.loc[task.members[0]["test"], "fold"] = task.fold
         folds[f"part_{task.fold}"] = splits.split_names(task.members, len(clips))
-    results.write_csv(run / "folds.csv", folds)
+    write_csv(run / "folds.csv", folds)
 
 
 def processor():
@@ -320,7 +313,7 @@ def pending_tasks(run, tasks, overwrite):
     """The tasks still to do, with a word on those whose settings changed."""
     waiting, changed = [], 0
     for task in tasks:
-        metrics = results.read_metrics(run / "fits" / task_key(task))
+        metrics = runs.read_metrics(run / "fits" / task_key(task))
         if metrics is None or overwrite:
             waiting.append(task)
         elif metrics["settings_hash"] != task.settings_hash:
@@ -343,7 +336,7 @@ def run_tasks(run, tasks, corpus, workers, done):
     finished = parallel(workers.delayed(run_task)(*work) for work in tasks_with_inputs(tasks, corpus, workers))
     with tqdm(total=total, initial=done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
         for number, (task, metrics, files) in enumerate(finished, start=1):
-            results.write_fit(run / "fits" / task_key(task), files)
+            runs.write_fit(run / "fits" / task_key(task), files)
             under_way = (min(jobs, len(tasks)) - 1) / 2                 # on average half done
             left = (time.time() - began) / (number + under_way) * max(len(tasks) - number - under_way, 0)
             epochs = f"epoch {metrics['best_epoch']} of {metrics['epochs']}, " if "epochs" in metrics else ""
@@ -373,22 +366,22 @@ def task_inputs(task, corpus):
 
 
 def run_task(task, x, lengths):
-    """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
+    """One task, in whatever process: task -> task, its summary, and the files of its folder by name."""
     data.ignore_sigint_in_worker(task.driver)
-    engines.disable_worker_recycling()
-    x, lengths = engines.fetch(x), engines.fetch(lengths)
+    parallel.disable_worker_recycling()
+    x, lengths = parallel.fetch(x), parallel.fetch(lengths)
     settings = task.settings
     labels, classes = task.clips.label.to_numpy(), np.array(settings.CLASSES)
     columns = x.shape[-1] // (1 if lengths is not None else len(features.FUNCTIONALS))
     weights = features.cepstral_weights(task.feature, columns, settings.CEPSTRAL_DECAY)
     if task.model in svm.KINDS:
         outcome = svm.fit(task.model, x, lengths, labels, task.members, settings, weights)
-        file, versions = results.SVM_FILE, svm.VERSIONS
+        file, versions = runs.SVM_FILE, svm.VERSIONS
     else:
         with defer_interrupts():
-            import fit as fitting  # here, since it brings TensorFlow
+            from study import networks as fitting  # here, since it brings TensorFlow
         outcome = fitting.fit(task.model, x, lengths, labels, task.members, task.seed, settings, weights)
-        file, versions = results.NETWORK_FILE, fitting.VERSIONS
+        file, versions = runs.NETWORK_FILE, fitting.VERSIONS
 
     def predictions(part):
         clips = task.clips.iloc[clips_of[part]]
@@ -398,23 +391,23 @@ def run_task(task, x, lengths):
 
     clips_of = {"test": task.members[0]["test"], "validation": splits.validation_indices(task.members)}
     test, validation = predictions("test"), predictions("validation")
-    scored = scores.fit_metrics(test, validation) if len(test) else {"temperature": None}        # none: a final model
-    metrics = dict(
+    scored = metrics.fit_metrics(test, validation) if len(test) else {"temperature": None}        # none: a final model
+    summary = dict(
         feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol, **scored,
         fit_seconds=outcome["seconds"], parameters=outcome["parameters"], seed=task.seed,
         settings_hash=task.settings_hash)
     preprocessing = dict(
         labels=settings.CLASSES, feature=task.feature, input="functionals" if lengths is None else "sequences",
         frames=settings.N_FRAMES, mean=outcome["mean"].tolist(), std=outcome["std"].tolist(),
-        temperature=metrics["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
+        temperature=summary["temperature"], loading=settings.LOADING_SETTINGS, features=settings.FEATURE_SETTINGS,
         versions=versions)
     files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False),
-             "preprocessing.json": results.as_json(preprocessing), file: outcome["model"]}
+             "preprocessing.json": as_json(preprocessing), file: outcome["model"]}
     if "history" in outcome:
         history = outcome["history"]
-        metrics.update(best_epoch=round(history.epoch[history.kept == 1].median()), epochs=int(history.epoch.max()))
+        summary.update(best_epoch=round(history.epoch[history.kept == 1].median()), epochs=int(history.epoch.max()))
         files["history.csv"] = history.to_csv(index=False)
-    return task, metrics, {"metrics.json": results.as_json(metrics), **files}
+    return task, summary, {"metrics.json": as_json(summary), **files}
 
 
 @contextlib.contextmanager
@@ -447,7 +440,7 @@ def print_summary(summary, protocol, settings, seconds):
           f"{'weighted F1':>12} {'macro F1':>12} {'p':>6} {'parameters':>11} {'s a fit':>8}")
     for row in summary.itertuples():
         cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
-                 for name in scores.METRICS}
+                 for name in metrics.METRICS}
         interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
         print(f"{row.feature:8} {row.model:9} {row.folds:5}  {cells['accuracy']:>12} {interval:>14} {cells['uar']:>12} "
               f"{cells['weighted_f1']:>12} {cells['macro_f1']:>12} {row.p_against_best:6.3f} {row.parameters:11,} "

@@ -26,10 +26,12 @@ import textwrap
 from pathlib import Path
 
 import config
-import interrupts
+from ser import corpora, demo_corpus, metrics, report, signals
+from ser.files import write_atomically
+from study import ensemble, explain, runs
 
 if __name__ == "__main__":      # before the slow imports: --help and a mistyped flag answer at once
-    interrupts.install_interrupt_handler()
+    signals.install_interrupt_handler()
     parser = argparse.ArgumentParser(description="Draw a run of train.py.")
     parser.add_argument("--run", default=config.RUN_NAME, metavar="NAME_OR_FOLDER",
                         help="a run's name under the results folder, or a folder such as reference "
@@ -50,15 +52,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, f1_score, recall_score
 
-import committee
-import corpora
 import data_preprocessing
-import demo_corpus
-import explain
 import features
-import report
-import results
-import scores
 
 # -- looks -----------------------------------------------------------------------------------------
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
@@ -310,7 +305,7 @@ def comparison(predictions, summary, chance):
                         capsize=3, lw=1.2, color=COLOURS[k], label=display_name(feature) if feature != "all" else None)
             text = f"{mean:.1f} ± {spread:.1f}" if len(folds) > 1 else f"{mean:.1f} (1 fold)"
             if ax is axes[0] and np.isfinite(row.p_against_best):
-                text += f"  p {scores.format_p(row.p_against_best)}"
+                text += f"  p {metrics.format_p(row.p_against_best)}"
             ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
         ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
         ax.grid(axis="x")
@@ -333,8 +328,8 @@ def reliability(predictions, fits):
             given, right = rows[columns].to_numpy(), (rows.true == rows.predicted).to_numpy()
             heat = temperature.loc[list(zip(rows.feature, rows.model, rows.fold))].to_numpy()[:, None]
             colour = COLOURS[features.index(feature)]
-            for p, style in ((given, "--"), (scores.apply_temperature(given, heat), "-")):
-                confidence, share, clips = scores.reliability_curve(p, right, bins=10)
+            for p, style in ((given, "--"), (metrics.apply_temperature(given, heat), "-")):
+                confidence, share, clips = metrics.reliability_curve(p, right, bins=10)
                 enough = clips >= 20
                 ax.plot(100 * confidence[enough], 100 * share[enough], style, color=colour, lw=1.2,
                         label=display_name(feature) if style == "-" else None)
@@ -546,7 +541,7 @@ def listening(run, data_dir):
     """Yields (stem, figure, more small print) of the run's first fold, on its test clips: of the best sequence network
     on mel, which has bands to show (else the best), and the best MLP; nothing where models or sound are missing."""
     fits = run.fits[run.fits.fold == run.fits.fold.min()]
-    fits = fits[[(run.folder / "fits" / results.fit_name(*names) / results.NETWORK_FILE).exists()
+    fits = fits[[(run.folder / "fits" / runs.fit_name(*names) / runs.NETWORK_FILE).exists()
                  for names in fits[["feature", "model", "fold"]].itertuples(index=False)]]
     if fits.empty:
         return
@@ -567,7 +562,7 @@ def listening(run, data_dir):
 def inputs_of_test_clips(run, fit, paths):
     """A fit's model, its predictions of its test clips, and their inputs: x (clips, ...) as heard, lengths (clips,)."""
     import predict
-    model = predict.load(run.folder / "fits" / results.fit_name(fit.feature, fit.model, fit.fold))
+    model = predict.load(run.folder / "fits" / runs.fit_name(fit.feature, fit.model, fit.fold))
     table = run.predictions.query("feature == @fit.feature and model == @fit.model and fold == @fit.fold")
     table = table[table.file.isin(paths.index)].reset_index(drop=True)
     key = predict.input_key(model)
@@ -625,13 +620,13 @@ def find_run(name, results_dir):
     for folder in (Path(results_dir) / name, Path(name)):
         if folder.is_dir():
             return folder
-    raise results.RunError(f"no run '{name}': there is neither {Path(results_dir) / name} nor a folder "
+    raise runs.RunError(f"no run '{name}': there is neither {Path(results_dir) / name} nor a folder "
                            f"{name}; train.py makes runs")
 
 
 def in_order(table, plan):
     """Rows of `table` with models and features in the order of the plan."""
-    names = {name: k for k, name in enumerate([*plan["models"], *plan["features"], *committee.NAME])}
+    names = {name: k for k, name in enumerate([*plan["models"], *plan["features"], *ensemble.NAME])}
     return table.sort_values(["model", "feature", "fold"], kind="stable", ignore_index=True,
                              key=lambda column: column if column.name == "fold" else column.map(names))
 
@@ -699,7 +694,7 @@ def draw(run, plan, data_dir):
 
 
 def main(arguments):
-    run = results.read_run(find_run(arguments.run, arguments.results_dir))
+    run = runs.read_run(find_run(arguments.run, arguments.results_dir))
     plan = {"features": run.config["FEATURES"], "models": run.config["MODELS"], "folds": run.config["N_FOLDS"]}
     pictures = []
     with matplotlib.rc_context(STYLE):
@@ -711,12 +706,12 @@ def main(arguments):
             if run.config.get("demo"):
                 mark_title(figure, DEMO)
             for path in (Path(arguments.out) / f"{name}.{ending}" for ending in ("svg", "png")):
-                with results.write_atomically(path) as draft:
+                with write_atomically(path) as draft:
                     figure.savefig(draft)
             pictures.append((name, path))
             print(path, flush=True)
     path = Path(arguments.out) / "report.html"
-    with results.write_atomically(path) as draft:
+    with write_atomically(path) as draft:
         draft.write_text(report.page(run, pictures, display_name), encoding="utf-8")
     print(path)
     count, missing = missing_fits(run, plan)
@@ -727,6 +722,6 @@ def main(arguments):
 if __name__ == "__main__":
     try:
         main(ARGUMENTS)
-    except (results.RunError, corpora.DataError, OSError) as problem:
+    except (runs.RunError, corpora.DataError, OSError) as problem:
         print(f"{parser.prog}: error: {problem}", file=sys.stderr)
         sys.exit(2)

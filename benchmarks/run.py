@@ -55,20 +55,20 @@ def fit_ours(kind, feature):
     x, lengths, labels = arrays(kind, feature)
     parts = dict(zip(("train", "validation", "test"), np.split(np.arange(len(x)), [TRAIN, TRAIN + VALIDATION])))
     began = time.perf_counter()
-    import fit
+    from study import networks
     imports = time.perf_counter() - began
-    outcome = fit.fit(kind, x, lengths, labels, [parts] * config.ENSEMBLE_SIZE, 1, settings)
+    outcome = networks.fit(kind, x, lengths, labels, [parts] * config.ENSEMBLE_SIZE, 1, settings)
     epochs = list(outcome["history"].seconds)
     held, rows = memory(), np.arange(TRAIN * x.shape[1])
     every_x, every_length = x.reshape(-1, *x.shape[2:]), None if lengths is None else lengths.reshape(-1)
-    pipeline = fit.make_dataset(every_x, every_length, rows, rows % 8, outcome["mean"], outcome["std"],
+    pipeline = networks.make_dataset(every_x, every_length, rows, rows % 8, outcome["mean"], outcome["std"],
                            settings.BATCH_SIZE[kind], 1, settings)
     list(pipeline.take(2))
     began = time.perf_counter()
     steps = sum(1 for _ in pipeline)
     return dict(epoch=float(np.median(epochs[1:])), start=outcome["seconds"] - sum(epochs) + epochs[0]
                 - float(np.median(epochs[1:])), imports=imports, pipeline=time.perf_counter() - began, steps=steps,
-                flops=training_flops(next(iter(fit.TRACED_NETWORKS.values()))[0], settings.BATCH_SIZE[kind]) * steps,
+                flops=training_flops(next(iter(networks.TRACED_NETWORKS.values()))[0], settings.BATCH_SIZE[kind]) * steps,
                 parameters=outcome["parameters"], memory=held)
 
 
@@ -76,9 +76,9 @@ def fit_usual(kind, feature, nets):
     """Keras `fit` on arrays, all cores, of the usual networks or of ours."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import keras
+    import usual
 
     import model
-    import usual
     x, _, labels = arrays(kind, feature)
     x, y = x[:TRAIN].reshape(-1, *x.shape[2:]), np.eye(8, dtype=np.float32)[labels[:TRAIN]].repeat(x.shape[1], axis=0)
     network = {"usual": usual, "ours": model}[nets].BUILDERS[kind](x.shape[1:], 8)
@@ -102,17 +102,18 @@ def predict_clips(way, paths):
                              for _ in range(config.ENSEMBLE_SIZE)])
     paths = [Path(path) for path in paths] * PREDICTED
     if way == "ours":
-        import fit
         import predict
+        from study import networks
         kept = dict(labels=list(config.CLASSES), feature="mfcc", input="sequences", frames=config.N_FRAMES, mean=[0.0],
                     std=[1.0], temperature=1.0, loading=config.LOADING_SETTINGS, features=config.FEATURE_SETTINGS)
-        models = [predict.Model("cnn1d", network, lambda x, _: fit.predict_proba(network, x), kept)]
+        models = [predict.Model("cnn1d", network, lambda x, _: networks.predict_proba(network, x), kept)]
         how = SimpleNamespace(window=None, hop=1, jobs=-1)
         run = lambda chosen: [predict.predict_segments(heard, models, list(config.CLASSES), 0.5)            # noqa: E731
                               for heard in predict.in_batches(predict.iter_segments(chosen, models, how))]
     else:
-        import data_preprocessing as data
         import usual
+
+        import data_preprocessing as data
         run = lambda chosen: [network.predict(data.pad_or_crop(usual.mfcc(usual.load(path)), config.N_FRAMES)[0][None],  # noqa: E731
                                               verbose=0) for path in chosen]
     run(paths[:CLIPS])                                                          # starts workers, traces
@@ -155,8 +156,7 @@ def side_by_side(*jobs):
 # -- clips -----------------------------------------------------------------------------------------
 def some_clips(folder):
     """Paths of CLIPS clips, spread over actors and emotions."""
-    import corpora
-    import demo_corpus
+    from ser import corpora, demo_corpus
     if not os.environ.get("RAVDESS_DIR"):
         demo_corpus.write_corpus(Path(folder))
         clips = corpora.find_corpus(folder).clips
@@ -168,13 +168,12 @@ def some_clips(folder):
 def clip_rows(paths, repeats):
     """Seconds for one clip (or one copy of it), ours and usual: {row: (ours [..], usual [..])}; one thread."""
     import librosa
+    import usual
     from threadpoolctl import threadpool_limits
 
     import data_preprocessing as data
-    import dtw
     import features
-    import seeds
-    import usual
+    from ser import dtw, seeds
     augmentation = dict(config.AUGMENTATION_SETTINGS, sr=config.SAMPLE_RATE)
     waveforms = [data.load_waveform(path, **config.LOADING_SETTINGS) for path in paths]
     extracted = [features.extract(y, **config.FEATURE_SETTINGS) for y in waveforms]

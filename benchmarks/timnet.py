@@ -21,12 +21,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
-import corpora
 import data_preprocessing as data
-import engines
-import results
-import scores
 import train
+from ser import corpora, metrics, parallel
+from ser.files import hash_json, write_json
 
 SECONDS, RATE, COEFFICIENTS = 110_000 / 22_050, 22_050, 39      # 215 frames of librosa's MFCCs, defaults throughout
 DILATIONS = (1, 2, 4, 8, 16, 32, 64, 128)       # of each block, in frames
@@ -73,7 +71,7 @@ def fit(x, labels, parts, seed, epochs, settings):
     """One fold -> dict(test probabilities (clips, classes), parameters, seconds)."""
     import keras
 
-    import fit as ours
+    from study import networks as ours
     ours.use_one_thread()
     keras.utils.set_random_seed(seed)
     network = timnet(x.shape[1:], len(settings.CLASSES))
@@ -87,11 +85,11 @@ def fit(x, labels, parts, seed, epochs, settings):
 
 def do(fold, x, labels, parts, seed, epochs, settings, path):
     """One fold, kept in `path`."""
-    engines.disable_worker_recycling()
+    parallel.disable_worker_recycling()
     outcome = fit(x, labels, parts, seed, epochs, settings)
     predicted = outcome.pop("test").argmax(axis=1)
-    results.write_json(path, dict(**outcome, fold=fold, epochs=epochs, seed=seed,
-                                  **scores.classification_metrics(labels[parts["test"]], predicted)))
+    write_json(path, dict(**outcome, fold=fold, epochs=epochs, seed=seed,
+                                  **metrics.classification_metrics(labels[parts["test"]], predicted)))
 
 
 def table(rows):
@@ -122,7 +120,7 @@ def main():
     parts_of_folds = [members[0] for members in train.make_folds(clips, settings, None)]
     x = np.stack(joblib.Parallel(2)(joblib.delayed(mfcc)(path) for path in clips.path))         # (clips, 215, 39)
     folder = Path(settings.RESULTS_DIR) / "timnet"
-    paths = [folder / f"raw-seed{args.seed}-{args.epochs}epochs-{results.hash_json(parts['validation'].tolist())}.json"
+    paths = [folder / f"raw-seed{args.seed}-{args.epochs}epochs-{hash_json(parts['validation'].tolist())}.json"
              for parts in parts_of_folds]
     joblib.Parallel(2)(joblib.delayed(do)(fold, x, clips.label.to_numpy(), parts_of_folds[fold], args.seed + fold,
                                           args.epochs, settings, paths[fold])

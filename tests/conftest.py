@@ -9,7 +9,7 @@ import pytest
 from commands import run
 
 import config
-import demo_corpus
+from ser import demo_corpus
 
 # A shell starts background jobs with Ctrl-C ignored, and commands inherit that; here they are to listen to it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -67,5 +67,5 @@ def demo(tmp_path_factory):
 @pytest.fixture(scope="session")
 def one_thread():
     """TensorFlow's threads can only be set before its first network: whoever makes one asks for this."""
-    import fit
-    fit.use_one_thread()
+    from study import networks
+    networks.use_one_thread()

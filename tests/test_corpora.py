@@ -8,8 +8,8 @@ import pytest
 from sounds import clip_name, files_of, write
 
 import config
-import corpora
 import data_preprocessing
+from ser import corpora
 
 
 def found(place):
@@ -102,7 +102,7 @@ def test_no_clips_names_the_folder(name, tmp_path):
 def test_the_last_named_folder_wins(monkeypatch, tmp_path):
     monkeypatch.delenv("RAVDESS_DIR", raising=False)
     monkeypatch.setattr(config, "DATA_DIR", None)
-    assert os.path.samefile(corpora.data_dir(), os.path.dirname(corpora.__file__))
+    assert os.path.samefile(corpora.data_dir(), os.path.dirname(config.__file__))
     monkeypatch.setattr(config, "DATA_DIR", "from config")
     assert str(corpora.data_dir()) == "from config"
     monkeypatch.setenv("RAVDESS_DIR", "from environment")

@@ -15,11 +15,10 @@ from sounds import SR, clip_name, files_of, tone, write
 from threadpoolctl import threadpool_limits
 
 import config
-import corpora
 import data_preprocessing as dp
 import features
-import results
-import seeds
+from ser import corpora, seeds
+from ser.files import code_fingerprint, write_atomically, write_csv
 
 LOAD = {"sr": SR, "trim_db": None, "peak_normalise": False}
 RANGES = {"stretch_rate": (0.8, 1.2), "pitch_semitones": (-2.0, 2.0), "noise_snr_db": (30.0, 50.0)}
@@ -553,15 +552,15 @@ def test_a_normalised_column_varies_as_much_as_it_weighs(ragged):
 # -- results: files written whole, and what code does ----------------------------------------------
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "new folder" / "table.csv"
-    with results.write_atomically(path) as draft:
+    with write_atomically(path) as draft:
         draft.write_text("old")
         assert draft.suffix == ".csv" and not path.exists()
     assert path.read_text() == "old"
-    with pytest.raises(KeyboardInterrupt), results.write_atomically(path) as draft:
+    with pytest.raises(KeyboardInterrupt), write_atomically(path) as draft:
         draft.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
-    with results.write_atomically(path) as draft:
+    with write_atomically(path) as draft:
         draft.write_text("new")
     assert path.read_text() == "new"
     assert files_of(tmp_path) == [path]
@@ -571,7 +570,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
     (tmp_path / f".{os.getpid()}.table.csv").symlink_to("/dev/full")            # where the draft is to be
     with pytest.raises(OSError, match=r"No space left.*'\S+/table\.csv'"):
-        results.write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]}))
+        write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]}))
     assert not list(tmp_path.iterdir())
 
 
@@ -599,7 +598,7 @@ SOURCE = '"""About."""\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x    #
 def test_a_fingerprint_sees_what_code_does_and_nothing_else(source, same, tmp_path):
     for name, text in (("one.py", SOURCE), ("two.py", source)):
         (tmp_path / name).write_text(text)
-    one, two = (results.code_fingerprint(tmp_path / name) for name in ("one.py", "two.py"))
+    one, two = (code_fingerprint(tmp_path / name) for name in ("one.py", "two.py"))
     assert (one == two) == same
 
 

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import config
-import demo_corpus
+from ser import demo_corpus
 
 RAVDESS_NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)\.wav")
 

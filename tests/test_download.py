@@ -8,9 +8,8 @@ import zipfile
 import pytest
 
 import config
-import corpora
 import data_preprocessing as dp
-import download
+from ser import corpora, download
 
 
 @pytest.fixture

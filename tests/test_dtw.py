@@ -3,7 +3,7 @@ import librosa
 import numpy as np
 import pytest
 
-import dtw
+from ser import dtw
 
 ROUNDING = 1e-4             # of a distance of about 1: sums of hundreds of float32 terms, in another order
 

@@ -1,11 +1,10 @@
 """Explanations of networks whose secret is known."""
-import fit  # noqa: I001  first: it loads Keras quietly
 import keras
 import numpy as np
 import pytest
 
-import explain
 import model
+from study import explain, networks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,7 +56,7 @@ def test_penultimate_is_what_the_last_layer_sees(clips):
     seen = explain.penultimate(made, given)
     kernel, bias = made.get_layer("hidden").get_weights()
     assert np.allclose(seen, given @ kernel + bias, atol=1e-5)
-    assert np.allclose(fit.predict_proba(made, given), explain.predict_batches(made, given))
+    assert np.allclose(networks.predict_proba(made, given), explain.predict_batches(made, given))
 
 
 def test_penultimate_of_an_averaged_network_is_that_of_its_members():

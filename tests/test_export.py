@@ -6,8 +6,8 @@ import pytest
 from commands import run
 
 import config
-import export
 import predict
+from study import export
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

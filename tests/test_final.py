@@ -9,9 +9,9 @@ import pytest
 from commands import run
 
 import config
-import final
 import predict
-import results
+from ser.files import write_json
+from study import final, runs
 
 EPOCHS = {"cnn1d": 14, "mlp": 20}
 
@@ -58,7 +58,7 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
     assert json.loads((given_away / "config.json").read_text())["protocol"] in card
     for words in ("tested on none", "synthesised clips, not on speech", "write them down here"):
         assert words in card
-    study = results.read_run(given_away)
+    study = runs.read_run(given_away)
     study.config["data"] = "RAVDESS speech"
     for words in ("CC BY-NC-SA 4.0", "acted, North American English"):
         assert words not in card and words in final.card(study, [])
@@ -82,9 +82,9 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
     hashes = json.loads((run_folder / "config.json").read_text())
     for fold in (0, 1):
         metrics = run_folder / f"fits/{folder.name}-fold{fold}/metrics.json"
-        results.write_json(metrics, json.loads(metrics.read_text()) | {"settings_hash": f"new{fold}"})
+        write_json(metrics, json.loads(metrics.read_text()) | {"settings_hash": f"new{fold}"})
         hashes["settings_hashes"][f"{folder.name}-fold{fold}"] = f"new{fold}"
-    results.write_json(run_folder / "config.json", hashes)
+    write_json(run_folder / "config.json", hashes)
     assert predict.select_models(run_folder)[0] != folder
     assert f"{folder}: made before the present fits" in capsys.readouterr().err
 
@@ -92,7 +92,7 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
 def test_a_machine_on_all_clips_knows_them(given_away, demo):
     folder = given_away / "final/mfcc-dtw"
     assert {path.name for path in folder.iterdir()} == {
-        "machine.npz", "preprocessing.json", "metrics.json", "validation_predictions.csv"}
+        "svm.npz", "preprocessing.json", "metrics.json", "validation_predictions.csv"}
     clips = pd.read_csv(given_away / "clips.csv").sample(20, random_state=0)
     paths = {path.name: path for path in (demo[0] / "cache/demo-corpus").rglob("*.wav")}
     model = predict.load(folder)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-import fit  # first: it loads Keras quietly
 import model
+from study import networks
 
 N_FRAMES, N, CLASSES = 60, 13, 8
 SEQUENCE_MODELS = ("cnn1d", "bilstm", "hybrid")
@@ -17,7 +17,7 @@ PADDING = 2e-6
 
 @pytest.fixture(scope="module", autouse=True)
 def seeded():
-    fit.use_one_thread()
+    networks.use_one_thread()
     keras.utils.set_random_seed(0)
 
 
@@ -48,7 +48,7 @@ def test_gives_probabilities(name):
     shape = (13 * N,) if name == "mlp" else (N_FRAMES, N)
     network = stirred(model.BUILDERS[name](shape, CLASSES))
     x = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
-    p = fit.predict_proba(network, x)
+    p = networks.predict_proba(network, x)
     assert p.shape == (5, CLASSES) and network.output_shape == (None, CLASSES)
     assert np.allclose(p.sum(axis=1), 1, atol=1e-5) and (p > 0).all()
     assert np.ptp(p, axis=0).max() > 1e-3           # it does look at its input
@@ -61,7 +61,7 @@ def test_padding_moves_no_probability(name, longer):
     long = model.BUILDERS[name]((longer, N), CLASSES)
     long.set_weights(short.get_weights())
     lengths = [N_FRAMES, 37, 20, 1]
-    difference = fit.predict_proba(short, clips(lengths, N_FRAMES)) - fit.predict_proba(long, clips(lengths, longer))
+    difference = networks.predict_proba(short, clips(lengths, N_FRAMES)) - networks.predict_proba(long, clips(lengths, longer))
     assert np.abs(difference).max() < PADDING
 
 
@@ -71,7 +71,7 @@ def test_the_last_real_frame_counts(name):
     x = clips([37], N_FRAMES)
     changed = x.copy()
     changed[0, 36] += 3
-    assert np.abs(fit.predict_proba(network, x) - fit.predict_proba(network, changed)).max() > 100 * PADDING
+    assert np.abs(networks.predict_proba(network, x) - networks.predict_proba(network, changed)).max() > 100 * PADDING
 
 
 def test_gate_is_the_closed_form():
@@ -103,10 +103,10 @@ def test_reloads_bit_identical_without_our_code(tmp_path):
         shape = (13 * N,) if name == "mlp" else (N_FRAMES, N)
         network = stirred(model.BUILDERS[name](shape, CLASSES))
         path = tmp_path / f"{name}.keras"
-        path.write_bytes(fit.network_bytes(network))
+        path.write_bytes(networks.network_bytes(network))
         again = keras.models.load_model(path, safe_mode=True)
         x = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
-        assert np.array_equal(fit.predict_proba(network, x), fit.predict_proba(again, x)), name
+        assert np.array_equal(networks.predict_proba(network, x), networks.predict_proba(again, x)), name
 
 
 def test_only_backend_neutral_imports():

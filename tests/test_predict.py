@@ -12,7 +12,7 @@ from commands import run
 
 import config
 import predict
-import scores
+from ser import metrics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,7 +62,7 @@ def test_answers_are_those_of_training(demo, corpus, tmp_path, model):
     assert len(answers) == len(pd.read_csv(demo[0] / "results/demo/clips.csv"))
     both = expected.merge(answers, on="file", suffixes=("_then", "_now"), validate="one_to_one")
     assert len(both) == len(expected) and (both.predicted == both.label).all()
-    then = scores.apply_temperature(both[[f"{name}_then" for name in P]].to_numpy(), kept(folder)["temperature"])
+    then = metrics.apply_temperature(both[[f"{name}_then" for name in P]].to_numpy(), kept(folder)["temperature"])
     assert np.abs(then - both[[f"{name}_now" for name in P]].to_numpy()).max() < ROUNDING
 
 
@@ -83,7 +83,7 @@ def test_the_committee_of_every_fold_is_asked(demo, fits):
     """Three of six experiments a fold, by the loss on its own validation clips."""
     folders = predict.select_models(demo[0] / "results/demo", of_committee=True)
     for fold in (0, 1):
-        losses = {path.name: scores.calibrated_loss(pd.read_csv(path / "validation_predictions.csv"))
+        losses = {path.name: metrics.calibrated_loss(pd.read_csv(path / "validation_predictions.csv"))
                   for path in fits.glob(f"*-fold{fold}")}
         best = sorted(losses, key=losses.get)[:3]
         assert {folder.name for folder in folders if folder.name.endswith(f"fold{fold}")} == set(best)
@@ -191,20 +191,20 @@ def test_emotion_over_time(demo, corpus, fits, tmp_path):
 def test_confidence_needed_by_hand():
     confidence = np.arange(100, 0, -1) / 100
     right = np.ones(100, bool)
-    assert scores.confidence_threshold(confidence, right) == 0.01          # all right: every answer is sure
+    assert metrics.confidence_threshold(confidence, right) == 0.01          # all right: every answer is sure
     right[40:] = False                                          # 40 right of the 44 surest: 90.9 %, of 45: 88.9 %
-    assert scores.confidence_threshold(confidence, right) == pytest.approx(0.57)
-    assert scores.confidence_threshold(confidence, ~right) == 1.0
-    assert scores.confidence_threshold(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
-    assert scores.confidence_threshold(np.ones(100), right) == scores.confidence_threshold(np.ones(100), ~right) == 1
-    assert scores.confidence_threshold(np.full(100, 0.6), right) == 1.0        # equals are all sure or all unsure
+    assert metrics.confidence_threshold(confidence, right) == pytest.approx(0.57)
+    assert metrics.confidence_threshold(confidence, ~right) == 1.0
+    assert metrics.confidence_threshold(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
+    assert metrics.confidence_threshold(np.ones(100), right) == metrics.confidence_threshold(np.ones(100), ~right) == 1
+    assert metrics.confidence_threshold(np.full(100, 0.6), right) == 1.0        # equals are all sure or all unsure
 
 
 def test_unsure_is_learnt_on_the_validation_clips(fits):
     folder = fits / "mfcc-mlp-fold0"
     table = pd.read_csv(folder / "validation_predictions.csv")
-    p = scores.apply_temperature(table[P].to_numpy(), kept(folder)["temperature"])
-    expected = scores.confidence_threshold(p.max(axis=1), (table.true == table.predicted).to_numpy())
+    p = metrics.apply_temperature(table[P].to_numpy(), kept(folder)["temperature"])
+    expected = metrics.confidence_threshold(p.max(axis=1), (table.true == table.predicted).to_numpy())
     assert predict.unsure_threshold([folder]) == pytest.approx(expected)
 
 
@@ -227,7 +227,7 @@ def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
 def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path):
     clip = next(corpus.rglob("*.wav"))
     (tmp_path / "mine").mkdir()
-    for needed in ("machine.npz", "preprocessing.json", "validation_predictions.csv"):
+    for needed in ("svm.npz", "preprocessing.json", "validation_predictions.csv"):
         shutil.copy(fits / "mfcc-dtw-fold1" / needed, tmp_path / "mine")
     for name, folder in (("there", fits / "mfcc-dtw-fold1"), ("here", tmp_path / "mine")):
         done = run("predict.py", clip, "--model", folder, "--csv", tmp_path / f"{name}.csv", cwd=tmp_path)
@@ -239,7 +239,7 @@ def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, t
     ("preprocessing.json", "{}", "no usable model .*: preprocessing.json has no labels"),
     ("preprocessing.json", "[]", "no usable model .*: preprocessing.json has no labels"),
     ("preprocessing.json", "{", "no usable model"),
-    ("machine.npz", "half", "no usable model"),
+    ("svm.npz", "half", "no usable model"),
     ("validation_predictions.csv", "", "validation_predictions.csv: damaged"),
     ("validation_predictions.csv", "a,b\n1,2\n", "validation_predictions.csv: damaged"),
 ])

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from test_viz import CLASSES, predictions
 
-import report
-import results
 import viz
+from ser import report
+from study import runs
 
 PIXEL = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000a49444154789c6300010000"
                       "0500010d0a2db40000000049454e44ae426082")
@@ -50,7 +50,7 @@ def run(tmp_path):
     clips = pd.DataFrame(dict(file=table.file[:80], actor=table.actor[:80], emotion=table.true[:80], seconds=3.0))
     config = dict(protocol="as <it> was", command="python train.py", data="RAVDESS speech", CLASSES=list(CLASSES))
     return SimpleNamespace(folder=tmp_path, config=config, environment={"python": "3"}, clips=clips, fits=fits,
-                           predictions=table, summary=results.summarise(fits, table, 1))
+                           predictions=table, summary=runs.summarise(fits, table, 1))
 
 
 def test_the_page_stands_alone_and_is_well_formed(run, tmp_path):

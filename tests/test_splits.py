@@ -5,7 +5,7 @@ import pytest
 from sklearn.model_selection import KFold
 
 import config
-import splits
+from ser import splits
 
 N_FOLDS = 5
 TWINS = ("03-01-03-01-01-02-07.wav", "03-01-03-01-02-02-07.wav")       # identical in RAVDESS: two sentences, by name

@@ -10,9 +10,9 @@ from sklearn.preprocessing import StandardScaler
 
 import config
 import features
-import splits
-import svm
 from data_preprocessing import standardise
+from ser import splits
+from study import svm
 
 SETTINGS = SimpleNamespace(SVM_C=config.SVM_C, CLASSES=config.CLASSES)
 
@@ -113,8 +113,8 @@ def two_members(kind):
 def test_a_validation_clip_is_answered_by_the_member_that_left_it_out(kind, tmp_path):
     x, lengths, labels, members = two_members(kind)
     outcome = fitted(x, labels, members, lengths)
-    (tmp_path / "machine.npz").write_bytes(outcome["model"])
-    machine = svm.load_svm(tmp_path / "machine.npz")
+    (tmp_path / "svm.npz").write_bytes(outcome["model"])
+    machine = svm.load_svm(tmp_path / "svm.npz")
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))
     for k, parts in enumerate(members):
         own = parts["validation"]
@@ -183,11 +183,11 @@ def test_a_saved_machine_gives_the_same_answers(kind, tmp_path, monkeypatch):
     """Whatever the constants are by then; and each member has its say."""
     x, lengths, labels, members = two_members(kind)
     outcome, test = fitted(x, labels, members, lengths), members[0]["test"]
-    (tmp_path / "machine.npz").write_bytes(outcome["model"])
+    (tmp_path / "svm.npz").write_bytes(outcome["model"])
     monkeypatch.setattr(svm, "VIEWS", {})
     for name in svm.dtw.DTW_PARAMS:
         monkeypatch.setitem(svm.dtw.DTW_PARAMS, name, 1)
-    machine = svm.load_svm(tmp_path / "machine.npz")
+    machine = svm.load_svm(tmp_path / "svm.npz")
     real = None if lengths is None else lengths[test, 0]
     clips = standardise(x[test, 0], outcome["mean"], outcome["std"], real)
     assert np.allclose(machine(clips, real), outcome["test"], atol=1e-4)            # distances are float32
@@ -200,9 +200,9 @@ def test_a_saved_machine_gives_the_same_answers(kind, tmp_path, monkeypatch):
                                     lambda content: content.replace(b"weight", b"height")])
 def test_a_damaged_machine_is_a_clear_error(damage, tmp_path):
     x, labels, parts = separable()
-    (tmp_path / "machine.npz").write_bytes(damage(fitted(x, labels, [parts])["model"]))
+    (tmp_path / "svm.npz").write_bytes(damage(fitted(x, labels, [parts])["model"]))
     with pytest.raises(ValueError):
-        svm.load_svm(tmp_path / "machine.npz")
+        svm.load_svm(tmp_path / "svm.npz")
 
 
 @pytest.mark.parametrize("share", [1, 0.7])

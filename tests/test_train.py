@@ -15,9 +15,8 @@ from commands import ROOT, SHORT, command, digits, run
 from sklearn.metrics import accuracy_score, f1_score
 
 import config
-import corpora
-import demo_corpus
-import results
+from ser import corpora, demo_corpus
+from study import runs
 
 
 # -- the whole path --------------------------------------------------------------------------------
@@ -67,7 +66,7 @@ def test_a_saved_model_predicts_the_same_from_its_folder_alone(demo):
 
     import data_preprocessing as data
     import features
-    import fit as fitting
+    from study import networks as fitting
     for model in ("cnn1d", "mlp"):
         folder = demo[0] / f"results/demo/fits/mfcc-{model}-fold0"
         kept = json.loads((folder / "preprocessing.json").read_text())
@@ -172,7 +171,7 @@ def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_
     whole, part = digits(demo[0]), digits(tmp_path)
     assert set(part) == {"mfcc-mlp-fold0", "mfcc-mlp-fold1"}
     assert all(part[name] == whole[name] for name in part)
-    read = results.read_run(tmp_path / "results/demo")
+    read = runs.read_run(tmp_path / "results/demo")
     assert len(read.fits) == 2 and len(read.predictions) == 120
 
 
@@ -272,7 +271,7 @@ def test_what_has_changed_is_redone_and_said(tmp_path, capsys):
     run_folder, tasks = tmp_path / "run", [
         train.Task("mfcc", "mlp", fold, 1, f"hash{fold}", None, None, None, "", 0) for fold in (0, 1, 2)]
     for task, kept in zip(tasks, ("hash0", "other")):
-        results.write_fit(run_folder / "fits" / train.task_key(task),
+        runs.write_fit(run_folder / "fits" / train.task_key(task),
                           {"metrics.json": json.dumps({"settings_hash": kept})})
     assert [task.fold for task in train.pending_tasks(run_folder, tasks, overwrite=False)] == [1, 2]
     assert capsys.readouterr().out.startswith("1 finished fits were made with other settings, data or code")

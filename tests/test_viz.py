@@ -8,10 +8,10 @@ import pytest
 from commands import ROOT, run
 
 import config
-import corpora
-import results
-import scores
 import viz
+from ser import corpora, metrics
+from ser.files import write_csv, write_json
+from study import runs
 
 CLASSES = config.CLASSES
 PLAN = {"features": ["mfcc", "mel"], "models": ["cnn1d", "mlp"], "folds": 2}
@@ -88,22 +88,22 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
     run = tmp_path / "run"
     table = predictions().drop(columns=["feature", "model", "fold"])
     for fold, kept in ((0, "now"), (1, "before")):
-        metrics = dict(feature="mfcc", model="cnn1d", fold=fold, protocol="p", settings_hash=kept, fit_seconds=1.0,
-                       parameters=5, epochs=2, best_epoch=1, **scores.fit_metrics(table, table))
-        results.write_fit(run / "fits" / results.fit_name("mfcc", "cnn1d", fold), {
-            "metrics.json": json.dumps(metrics), "predictions.csv": table.to_csv(index=False),
+        row = dict(feature="mfcc", model="cnn1d", fold=fold, protocol="p", settings_hash=kept, fit_seconds=1.0,
+                       parameters=5, epochs=2, best_epoch=1, **metrics.fit_metrics(table, table))
+        runs.write_fit(run / "fits" / runs.fit_name("mfcc", "cnn1d", fold), {
+            "metrics.json": json.dumps(row), "predictions.csv": table.to_csv(index=False),
             "validation_predictions.csv": table.to_csv(index=False), "history.csv": "epoch,loss\n1,0.5\n2,0.4\n"})
-    hashes = {results.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
-    results.write_json(run / "config.json", {"settings_hashes": hashes, "N_FOLDS": 2})
-    results.write_json(run / "environment.json", {"python": "3"})
+    hashes = {runs.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
+    write_json(run / "config.json", {"settings_hashes": hashes, "N_FOLDS": 2})
+    write_json(run / "environment.json", {"python": "3"})
     for name in ("clips.csv", "folds.csv"):
-        results.write_csv(run / name, table)
-    with_fits = results.read_run(run)
+        write_csv(run / name, table)
+    with_fits = runs.read_run(run)
     assert list(with_fits.fits.fold) == [0]
-    results.write_tables(run, results.collect_fits(run, hashes), 2)
+    runs.write_tables(run, runs.collect_fits(run, hashes), 2)
     (run / "fits").rename(tmp_path / "elsewhere")
-    without = results.read_run(run)
-    for name in (*results.RUN_TABLES, "summary"):
+    without = runs.read_run(run)
+    for name in (*runs.RUN_TABLES, "summary"):
         one, other = getattr(with_fits, name), getattr(without, name)
         assert len(one) > 0
         pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=0, atol=1e-6)             # six digits
@@ -113,18 +113,18 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
 
 def test_equal_tables_give_equal_bytes(tmp_path):
     for name in ("one.csv.gz", "other.csv.gz"):
-        results.write_csv(tmp_path / name, predictions())
+        write_csv(tmp_path / name, predictions())
     assert (tmp_path / "one.csv.gz").read_bytes() == (tmp_path / "other.csv.gz").read_bytes()
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "one.csv.gz"), predictions())
 
 
 def test_a_run_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(results.RunError, match="no run here"):
-        results.read_run(tmp_path)
+    with pytest.raises(runs.RunError, match="no run here"):
+        runs.read_run(tmp_path)
     (tmp_path / "config.json").write_text("{ half")
-    with pytest.raises(results.RunError, match="cannot be read"):
-        results.read_run(tmp_path)
-    with pytest.raises(results.RunError, match="no run 'nowhere'"):
+    with pytest.raises(runs.RunError, match="cannot be read"):
+        runs.read_run(tmp_path)
+    with pytest.raises(runs.RunError, match="no run 'nowhere'"):
         viz.find_run("nowhere", tmp_path)
 
 
@@ -140,7 +140,7 @@ def test_curves_of_the_reference_have_a_line_per_network():
 
 
 def test_a_clip_that_cannot_be_heard_is_named(demo, tmp_path):
-    study = results.read_run(demo[0] / "results/demo")
+    study = runs.read_run(demo[0] / "results/demo")
     fit = study.fits.query("model == 'dtw' and fold == 0").iloc[0]
     (tmp_path / "broken.wav").write_text("no sound")
     paths = pd.Series(str(tmp_path / "broken.wav"), study.clips.file)
@@ -152,9 +152,9 @@ def test_a_run_of_machines_alone_has_no_curves_and_is_drawn(tmp_path):
     folder = tmp_path / "results/machines"
     shutil.copytree(ROOT / "reference", folder)
     (folder / "histories.csv.gz").unlink()
-    for table in set(results.RUN_TABLES.values()) - {"histories.csv.gz"}:
+    for table in set(runs.RUN_TABLES.values()) - {"histories.csv.gz"}:
         rows = pd.read_csv(folder / table).query("model == 'svm' and feature == 'mfcc'")
-        results.write_csv(folder / table, rows)
+        write_csv(folder / table, rows)
     done = run("viz.py", "--run", "machines", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in (tmp_path / "visualizations").glob("*.png")}

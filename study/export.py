@@ -6,7 +6,8 @@ answers equal Keras's.
 """
 import numpy as np
 
-import results
+from ser.files import write_atomically
+from study import runs
 
 EXPORT_FILES = {"litert": "model.tflite", "onnx": "model.onnx"}
 TOLERANCE = 1e-5                # of a probability: float32 sums in another order differ by some 1e-7
@@ -19,16 +20,16 @@ class ExportError(ValueError):
 
 def export(folder, form):
     """Write folder/model.tflite or folder/model.onnx. -> its path, largest difference of a probability to Keras's"""
-    if not (folder / results.NETWORK_FILE).exists():
-        raise ExportError(f"{folder}: no {results.NETWORK_FILE} there, and only networks can be exported")
+    if not (folder / runs.NETWORK_FILE).exists():
+        raise ExportError(f"{folder}: no {runs.NETWORK_FILE} there, and only networks can be exported")
     import keras
 
-    import fit
-    network = fit.load_network(folder / results.NETWORK_FILE)
+    from study import networks
+    network = networks.load_network(folder / runs.NETWORK_FILE)
     shape = (1, *network.input_shape[1:])
-    with results.write_atomically(folder / EXPORT_FILES[form]) as draft:
+    with write_atomically(folder / EXPORT_FILES[form]) as draft:
         try:
-            with fit.quiet_start():
+            with networks.quiet_start():
                 network.export(draft, format=form, verbose=False,
                                input_signature=[keras.InputSpec(dtype="float32", shape=shape)])
                 run = {"litert": litert, "onnx": onnx}[form](draft)
@@ -36,7 +37,7 @@ def export(folder, form):
             raise ExportError(f"--export {form} needs more packages ({problem}): "
                               "pip install -r requirements-export.txt") from problem
         clips = [random_input(shape, share) for share in REAL_FRACTIONS]
-        difference = max(float(np.abs(run(x) - fit.predict_proba(network, x)).max()) for x in clips)
+        difference = max(float(np.abs(run(x) - networks.predict_proba(network, x)).max()) for x in clips)
         if difference > TOLERANCE:
             raise ExportError(f"{folder}: {form} gives other answers than Keras, by up to {difference:.1e}; nothing is "
                               "written")

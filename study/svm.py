@@ -21,10 +21,10 @@ from scipy.special import softmax
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-import dtw
 import features
 from data_preprocessing import fit_scaler, standardise
-from splits import out_of_fold_mean
+from ser import dtw
+from ser.splits import out_of_fold_mean
 
 # What is compared of two clips, and the width of the kernel in each view: exp(-width) is the likeness of a clip and its
 # nearest neighbour, where they are as far apart as is typical. That of all views is the product.
@@ -42,7 +42,7 @@ def fit(kind, x, lengths, labels, members, settings, weights=None):
     x       : float (clips, versions, frames, n) with lengths int (clips, versions) for "dtw";
               (clips, versions, 13 n) and None for "svm"; version 0 is the clip, the others are not looked at
     labels  : int (clips,); those of the validation and test parts are not looked at
-    members : [{"train", "validation", "test"}: clip indices], as in `fit.fit`; like there they share one scale, that of
+    members : [{"train", "validation", "test"}: clip indices], as in `networks.fit`; like there they share one scale, that of
               all clips that any of them trains on
     weights : (n,), what each column counts (features.weights); None: all the same
     returns : dict(mean, std, parameters, seconds; model, the bytes of a `Machine`; and probabilities (clips, classes):

@@ -6,7 +6,7 @@ import warnings
 def install_interrupt_handler():
     """From here on an interrupt that nobody catches says "stopped" in place of where; the exit status stays a shell's.
 
-    What is being written when it comes is cleared away as after any error (results.write_atomically).
+    What is being written when it comes is cleared away as after any error (files.write_atomically).
     """
     def say(kind, problem, trace):
         if issubclass(kind, KeyboardInterrupt):

@@ -5,7 +5,7 @@ from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from seeds import generator
+from ser.seeds import generator
 
 METRICS = ("accuracy", "uar", "weighted_f1", "macro_f1")
 CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")

@@ -29,6 +29,6 @@ def test_an_interrupt_among_the_imports_is_one_line(tmp_path, script, arguments)
 
 
 def test_other_errors_say_where(tmp_path):
-    done = subprocess.run([sys.executable, "-c", "import interrupts; interrupts.are_one_line(); 1 / 0"], cwd=ROOT,
+    done = subprocess.run([sys.executable, "-c", "import interrupts; signals.are_one_line(); 1 / 0"], cwd=ROOT,
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr

@@ -22,7 +22,7 @@ import math
 import numpy as np
 from sklearn import model_selection as sklearn_splits
 
-from seeds import seed_for
+from ser.seeds import seed_for
 
 UNSEEN_SPEAKERS = ("emobox", "luna", "loso", "speakers")
 TEST_ACTORS = {

@@ -40,10 +40,8 @@ def grown_corpus(folder, times):
     """Table of `times` x CLIPS clips; what is not there yet is written: copies of the first CLIPS, stretched."""
     import soundfile
 
-    import corpora
     import data_preprocessing as data
-    import demo_corpus
-    import seeds
+    from ser import corpora, demo_corpus, seeds
     source = Path(folder) / "source"
     if os.environ.get("RAVDESS_DIR"):
         source = corpora.data_dir()
@@ -115,14 +113,14 @@ def extraction(folder, times):
 def training(folder, times):
     """Seconds of the second epoch of cnn1d on mel, and GB of the process."""
     import data_preprocessing as data
-    import fit
+    from study import networks
     settings = settings_for(folder)
     clips = data.survey(grown_corpus(folder, times), settings.CACHE_DIR)
     corpus = data.build_features(clips, settings)
     order = np.random.default_rng(0).permutation(len(clips))
     parts = dict(test=order[:16], validation=order[16:32], train=order[32:])
     with Peak() as peak:
-        outcome = fit.fit("cnn1d", corpus.sequences["mel"], corpus.lengths, clips.label.to_numpy(), [parts], 1,
+        outcome = networks.fit("cnn1d", corpus.sequences["mel"], corpus.lengths, clips.label.to_numpy(), [parts], 1,
                           settings)
     return dict(seconds=outcome["history"]["seconds"][1], gigabytes=peak.gigabytes)
 

@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-import scores
+from ser import metrics
 
 # How to read each picture, by the beginning of its name; the longest that fits counts.
 CAPTIONS = {
@@ -51,7 +51,7 @@ code { font-size: 0.9em; overflow-wrap: anywhere; } dd { margin: 0 0 0.4rem 0; }
 def page(run, pictures, named):
     """The HTML of a run's page (str).
 
-    run      : as results.read_run gives it
+    run      : as runs.read_run gives it
     pictures : [(name, path of a PNG), ...] in the order of the page
     named    : name of a feature or model -> how it is called
     """
@@ -98,7 +98,7 @@ def results_table(summary, named):
         "95 % interval": [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in
                           zip(summary.accuracy_low, summary.accuracy_high)],
         "UAR": spread("uar"), "weighted F1": spread("weighted_f1"), "macro F1": spread("macro_f1"),
-        "p": summary.p_against_best.map(scores.format_p, na_action="ignore").astype(object).fillna(""),
+        "p": summary.p_against_best.map(metrics.format_p, na_action="ignore").astype(object).fillna(""),
         "parameters": summary.parameters.map("{:,}".format), "s a fit": summary.fit_seconds.map("{:.0f}".format)})
 
 

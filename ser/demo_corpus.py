@@ -29,8 +29,8 @@ import soundfile
 from scipy import signal
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-import results
-import seeds
+from ser import seeds
+from ser.files import with_path_in_error
 
 
 class Cues(NamedTuple):
@@ -183,7 +183,7 @@ def write_corpus(folder, *, actors=4, repetitions=1, intensities=(1, 2), sample_
         unfinished = path.with_suffix(".tmp")  # renamed when whole, so a clip that is there is complete
         sound = io.BytesIO()                   # so that a full disk is an OSError, not one of libsndfile's
         soundfile.write(sound, clip, sample_rate, subtype="PCM_16", format="WAV")
-        with results.with_path_in_error(path):
+        with with_path_in_error(path):
             unfinished.write_bytes(sound.getvalue())
         os.replace(unfinished, path)
     return sorted(paths)

@@ -42,9 +42,9 @@ with quiet_start():
     import tensorflow as tf
 
 import model
-import seeds
 from data_preprocessing import fit_scaler, standardise
-from splits import out_of_fold_mean
+from ser import seeds
+from ser.splits import out_of_fold_mean
 
 tf.get_logger().setLevel("ERROR")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # of mallopt(3)

@@ -3,9 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import committee
 import config
-import results
+from study import ensemble, runs
 
 COLUMNS = [f"p_{name}" for name in config.CLASSES]
 
@@ -30,7 +29,7 @@ def run_of(*fits):
 
 
 def test_a_sure_member_outweighs_an_unsure_one():
-    tables = committee.add_ensemble(run_of(("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.4)))
+    tables = ensemble.add_ensemble(run_of(("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.4)))
     ours = tables["predictions"][tables["predictions"].model == "committee"]
     assert len(ours) == 16 and set(ours.feature) == {"all"} and (ours.predicted == ours.true).all()
     assert np.allclose(ours[COLUMNS].max(axis=1), (0.9 + 0.4) / 2)
@@ -45,16 +44,16 @@ def test_the_better_half_by_the_folds_own_validation_is_averaged():
             ("mel", "mlp"): (0.35, 0.75)}
     tables = run_of(*[(*kind, fold, each[fold]) for kind, each in sure.items() for fold in (0, 1)])
     tables["predictions"]["true"] = np.roll(tables["predictions"].true, 1)      # all wrong: of no account
-    assert committee.select_members(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
-    assert committee.select_members(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
-    ours = committee.add_ensemble(tables)["predictions"].query("model == 'committee'")
+    assert ensemble.select_members(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
+    assert ensemble.select_members(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
+    ours = ensemble.add_ensemble(tables)["predictions"].query("model == 'committee'")
     assert np.allclose(ours[COLUMNS].max(axis=1).groupby(ours.fold).first(), [(0.9 + 0.7) / 2, (0.8 + 0.75) / 2])
-    assert committee.add_ensemble(tables)["fits"].query("model == 'committee'").parameters.tolist() == [20, 20]
+    assert ensemble.add_ensemble(tables)["fits"].query("model == 'committee'").parameters.tolist() == [20, 20]
 
 
 def test_folds_stay_apart_and_order_does_not_matter():
     fits = [("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.8), ("mfcc", "cnn1d", 1, 0.2), ("mel", "mlp", 1, 0.4)]
-    one, other = committee.add_ensemble(run_of(*fits)), committee.add_ensemble(run_of(*fits[::-1]))
+    one, other = ensemble.add_ensemble(run_of(*fits)), ensemble.add_ensemble(run_of(*fits[::-1]))
     assert one["fits"].tail(2).accuracy.tolist() == [1, 0]
     ours = [tables["predictions"].query("model == 'committee'").sort_values("file").reset_index(drop=True)
             for tables in (one, other)]
@@ -65,5 +64,5 @@ def test_folds_stay_apart_and_order_does_not_matter():
     [], [("mfcc", "cnn1d", 0, 0.9)], [("mfcc", "cnn1d", 0, 0.9), ("mfcc", "cnn1d", 1, 0.9)],
     [("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.9), ("mel", "mlp", 1, 0.9)]])
 def test_there_is_none_of_one_experiment_or_of_different_folds(fits):
-    tables = run_of(*fits) if fits else {name: pd.DataFrame() for name in results.RUN_TABLES}
-    assert committee.add_ensemble(tables) is tables
+    tables = run_of(*fits) if fits else {name: pd.DataFrame() for name in runs.RUN_TABLES}
+    assert ensemble.add_ensemble(tables) is tables

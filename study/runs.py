@@ -1,13 +1,10 @@
 """Where a run is kept, how its files are written so that a stop at any moment harms nothing, and read back.
 
     results/<run>/  config.json environment.json clips.csv folds.csv
-                    fits/<feature>-<model>-fold<k>/  metrics.json predictions.csv model.keras or machine.npz ...
+                    fits/<feature>-<model>-fold<k>/  metrics.json predictions.csv model.keras or svm.npz ...
                     summary.csv predictions.csv.gz histories.csv.gz      all finished fits together
 """
-import ast
 import contextlib
-import gzip
-import hashlib
 import json
 import os
 import shutil
@@ -17,78 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-import committee
-import scores
+from ser import metrics
+from ser.files import with_path_in_error, write_csv
+from study import ensemble
 
 RUN_TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
           "histories": "histories.csv.gz"}
-NETWORK_FILE, SVM_FILE = "model.keras", "machine.npz"     # what a fit has learnt: networks, or support vector machines
+NETWORK_FILE, SVM_FILE = "model.keras", "svm.npz"     # what a fit has learnt: networks, or support vector machines
 FIT_TABLES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
-
-
-@contextlib.contextmanager
-def with_path_in_error(path):
-    """An error of the system within the block names this path: neither none, as that of a full disk, nor a draft.
-
-    raises : OSError
-    """
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno is None:
-            raise
-        raise OSError(problem.errno, problem.strerror, str(path)) from problem
-
-
-@contextlib.contextmanager
-def write_atomically(path):
-    """Gives a draft path to write to; the draft takes the final name only when the block ends well.
-
-    A rename within a folder is atomic: whoever looks sees the old file, the new one, or none, never half.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: matplotlib takes the format from it
-    try:
-        with with_path_in_error(path):
-            yield draft
-            os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def as_json(value):
-    return json.dumps(value, indent=2, default=str) + "\n"
-
-
-def write_json(path, value):
-    with write_atomically(path) as draft:
-        draft.write_text(as_json(value))
-
-
-def write_csv(path, table):
-    """A DataFrame as CSV; .gz is compressed without name and time, so that equal tables give equal bytes."""
-    text = table.to_csv(index=False).encode()
-    with write_atomically(path) as draft:
-        draft.write_bytes(gzip.compress(text, mtime=0) if str(path).endswith(".gz") else text)
-
-
-def hash_json(value):
-    """Short hash (16 hex digits) of a JSON-like value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def code_fingerprint(*files):
-    """Hash of what source files *do*: their syntax trees without comments, layout and docstrings."""
-    return hash_json([code_only(Path(file).read_text()) for file in files])
-
-
-def code_only(source):
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return ast.dump(tree)
 
 
 # -- a run -----------------------------------------------------------------------------------------
@@ -154,7 +87,7 @@ def collect_fits(run, settings_hashes):
                 table.insert(column, ("feature", "model", "fold")[column], value)
             tables[name].append(table)
     tables = {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in tables.items()}
-    return committee.add_ensemble(tables)
+    return ensemble.add_ensemble(tables)
 
 
 def summarise(fits, predictions, folds):
@@ -170,17 +103,17 @@ def summarise(fits, predictions, folds):
     key, rows = ["feature", "model"], []
     clips = dict(list(predictions.groupby(key)))
     by_fold = fits.set_index("fold").sort_index().groupby(key)
-    best = by_fold.validation_accuracy.mean().drop(committee.NAME, errors="ignore").idxmax()
+    best = by_fold.validation_accuracy.mean().drop(ensemble.NAME, errors="ignore").idxmax()
     reference = by_fold.get_group(best).accuracy
     for (*names, protocol), group in fits.groupby([*key, "protocol"]):
         row = dict(zip(key, names), protocol=protocol, folds=len(group))
-        for name in scores.METRICS:
+        for name in metrics.METRICS:
             row[f"{name}_mean"], row[f"{name}_std"] = group[name].mean(), group[name].std()
         own = clips[tuple(names)]
-        row["accuracy_low"], row["accuracy_high"] = scores.speaker_bootstrap_ci(own.true == own.predicted, own.actor)
+        row["accuracy_low"], row["accuracy_high"] = metrics.speaker_bootstrap_ci(own.true == own.predicted, own.actor)
         both = pd.concat([group.set_index("fold").accuracy, reference], axis=1, join="inner").to_numpy()
-        row["p_against_best"] = np.nan if tuple(names) == best else scores.corrected_t_test(*both.T, folds)
-        means = {"validation_accuracy", "fit_seconds", "epochs", "best_epoch", *scores.CALIBRATION} & set(group)
+        row["p_against_best"] = np.nan if tuple(names) == best else metrics.corrected_t_test(*both.T, folds)
+        means = {"validation_accuracy", "fit_seconds", "epochs", "best_epoch", *metrics.CALIBRATION} & set(group)
         row.update(parameters=int(group.parameters.iloc[0]), **{name: group[name].mean() for name in sorted(means)})
         rows.append(row)
     return pd.DataFrame(rows).sort_values("accuracy_mean", ascending=False, ignore_index=True)

@@ -13,7 +13,7 @@ import pytest
 from commands import ROOT, SHORT, UNNOISY, digits, run
 from joblib.externals.loky import get_reusable_executor
 
-import engines
+from ser import parallel
 
 
 @contextlib.contextmanager
@@ -87,13 +87,13 @@ import os, signal, sys
 import train
 
 def do(task, x, lengths, do=train.do, killed=sys.argv[1], number=int(sys.argv[2])):
-    import fit
+    from study import networks
     for victim in range(number):
         try:
             os.mkdir(killed + str(victim))
         except FileExistsError:
             continue
-        fit.probabilities = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        networks.probabilities = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
         break
     return do(task, x, lengths)
 
@@ -105,14 +105,14 @@ train.main(train.parse(sys.argv[3:]))
 def test_workers_that_grow_are_kept():
     """As many processes as workers, though each has 800 MB left behind; loky would end them."""
     pytest.importorskip("psutil")
-    with engines.parallel_backend("loky", jobs=2) as workers:
+    with parallel.parallel_backend("loky", jobs=2) as workers:
         pids = joblib.Parallel(workers.jobs, batch_size=1)(joblib.delayed(grow)() for _ in range(8))
     get_reusable_executor().shutdown(wait=True)
     assert len(set(pids)) == 2
 
 
 def grow(left_behind=[]):                                                                           # noqa: B006
-    engines.disable_worker_recycling()
+    parallel.disable_worker_recycling()
     if len(left_behind) < 2:
         left_behind.append(np.ones(50_000_000))
     time.sleep(1.1)                                     # loky looks once a second
@@ -127,8 +127,8 @@ def mlps(demo):
 def test_workers_with_more_threads_are_refused(tmp_path):
     pytest.importorskip("distributed")
     with dask_cluster(tmp_path, workers=1, threads=2) as (address, _):
-        with pytest.raises(engines.EngineError, match="--nthreads 1"):
-            with engines.parallel_backend("dask", address):
+        with pytest.raises(parallel.EngineError, match="--nthreads 1"):
+            with parallel.parallel_backend("dask", address):
                 raise AssertionError("not reached")
 
 
@@ -147,6 +147,6 @@ def test_an_unreachable_engine_is_one_clear_line(tmp_path, arguments, words):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(engines.EngineError, match="pip install -r requirements-dask.txt"):
-        with engines.parallel_backend("dask", "127.0.0.1:9"):
+    with pytest.raises(parallel.EngineError, match="pip install -r requirements-dask.txt"):
+        with parallel.parallel_backend("dask", "127.0.0.1:9"):
             raise AssertionError("not reached")

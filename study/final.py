@@ -5,7 +5,7 @@ these models on, so no accuracy of theirs is reported. Feature, number of epochs
 the folds' inner validation.
 
     results/<run>/final/  MODEL_CARD.md
-                          <feature>-<model>/  model.keras or machine.npz, preprocessing.json ...
+                          <feature>-<model>/  model.keras or svm.npz, preprocessing.json ...
 """
 import copy
 import dataclasses
@@ -15,9 +15,10 @@ import joblib
 import numpy as np
 import pandas as pd
 
-import corpora
-import results
-from seeds import seed_for
+from ser import corpora
+from ser.files import as_json, hash_json, write_atomically
+from ser.seeds import seed_for
+from study import runs
 
 FOLDER = "final"
 # What the card says of the data: whose it is and under which terms, and what kind of speech.
@@ -36,22 +37,22 @@ class FinalError(ValueError):
 def train(run, tasks, tables, do, inputs, workers):
     """Train what is not there yet, and write the card.
 
-    tasks  : fits of the study, of the features and models wanted; tables : of its finished fits (results.collect)
+    tasks  : fits of the study, of the features and models wanted; tables : of its finished fits (runs.collect)
     do     : task, x, lengths -> task, metrics, files, as train.py trains a fit; inputs : tasks -> what it takes of each
     """
     planned = plan(tasks, tables["fits"])
     folder = lambda task: run / FOLDER / f"{task.feature}-{task.model}"                     # noqa: E731
     waiting = [task for task in planned
-               if (results.read_metrics(folder(task)) or {}).get("settings_hash") != task.settings_hash]
+               if (runs.read_metrics(folder(task)) or {}).get("settings_hash") != task.settings_hash]
     print(f"final models, on all clips: {', '.join(folder(task).name for task in planned)}; "
           f"{len(planned) - len(waiting)} finished before", flush=True)
     parallel = joblib.Parallel(min(workers.jobs, max(len(waiting), 1)), return_as="generator_unordered", batch_size=1)
     for task, metrics, files in parallel(workers.delayed(do)(*work) for work in inputs(waiting)):
-        results.write_fit(folder(task), with_folds(files, task, tables))
+        runs.write_fit(folder(task), with_folds(files, task, tables))
         epochs = f"{metrics['epochs']} epochs, " if "epochs" in metrics else ""
         print(f"{folder(task).name}: {epochs}{metrics['fit_seconds']:.0f} s", flush=True)
-    with results.write_atomically(run / FOLDER / "MODEL_CARD.md") as draft:
-        draft.write_text(card(results.read_run(run), planned), encoding="utf-8")
+    with write_atomically(run / FOLDER / "MODEL_CARD.md") as draft:
+        draft.write_text(card(runs.read_run(run), planned), encoding="utf-8")
 
 
 def plan(tasks, fits):
@@ -71,7 +72,7 @@ def plan(tasks, fits):
         clips = np.arange(len(folds[0].clips))
         planned.append(dataclasses.replace(
             folds[0], fold=FOLDER, settings=settings, seed=seed_for(settings.SEED, "fit", feature, model, FOLDER),
-            settings_hash=results.hash_json([[task.settings_hash for task in folds], settings.EPOCHS]),
+            settings_hash=hash_json([[task.settings_hash for task in folds], settings.EPOCHS]),
             members=[{"train": clips, "validation": clips[:0], "test": clips[:0]}]
             * (settings.ENSEMBLE_SIZE if settings.EPOCHS else 1)))                # SVMs have nothing random
     if not planned:
@@ -87,18 +88,18 @@ def with_folds(files, task, tables):
     kept["temperature"] = float(np.exp(np.log(own["fits"].temperature).mean()))
     metrics["folds"] = sorted(own["fits"].settings_hash)
     del files["predictions.csv"]            # of no clips
-    return files | {"preprocessing.json": results.as_json(kept), "metrics.json": results.as_json(metrics),
+    return files | {"preprocessing.json": as_json(kept), "metrics.json": as_json(metrics),
                     "validation_predictions.csv": own["validation"].to_csv(index=False)}
 
 
 def goes_with(folder, fits):
     """Whether the final model in a folder was made after these fits of its kind, not after those of other settings."""
-    metrics = results.read_metrics(folder)
+    metrics = runs.read_metrics(folder)
     return metrics is not None and metrics.get("folds") == sorted(fits.settings_hash)
 
 
 def card(study, planned):
-    """The model card, in Markdown (str); `study` is the run as results.read_run gives it."""
+    """The model card, in Markdown (str); `study` is the run as runs.read_run gives it."""
     config, summary = study.config, study.summary.set_index(["feature", "model"])
     rows = [(task, summary.loc[(task.feature, task.model)]) for task in planned]
     table = pd.DataFrame({
@@ -133,7 +134,7 @@ tested on none. A network is the mean of {config["ENSEMBLE_SIZE"]} that differ i
 Research and teaching. {speech} Unless
 the protocol says that test speakers are unseen, the numbers hold for these voices alone. On new speakers, languages,
 microphones and unacted emotion expect far less. Loudness is a cue that a microphone can spoil. Probabilities were
-calibrated on validation clips of the same data. A machine.npz holds features of the clips that it was trained on, so
+calibrated on validation clips of the same data. A svm.npz holds features of the clips that it was trained on, so
 whoever gets the one gets the other. Not for decisions about people: an acted voice is not a feeling, and
 inferring emotions at work or in schools is restricted by law in places (in the EU by the AI Act).
 """

@@ -5,13 +5,13 @@ import pytest
 from scipy.special import softmax
 from scipy.stats import norm, t, ttest_rel
 
-import scores
+from ser import metrics
 
 RNG = np.random.default_rng(0)
 
 
 def test_scores_by_hand():
-    found = scores.classification_metrics(["a", "a", "a", "b"], ["a", "a", "b", "b"])
+    found = metrics.classification_metrics(["a", "a", "a", "b"], ["a", "a", "b", "b"])
     assert found == pytest.approx(dict(accuracy=3 / 4, uar=(2 / 3 + 1) / 2, weighted_f1=(3 * 4 / 5 + 2 / 3) / 4,
                                        macro_f1=(4 / 5 + 2 / 3) / 2))
 
@@ -23,16 +23,16 @@ def test_interval_is_that_of_the_normal_distribution_for_many_actors():
     of_actor = right.reshape(400, 10).mean(axis=1)
     half = norm.ppf(0.975) * of_actor.std() / 20
     expected = right.mean() - half, right.mean() + half
-    assert scores.speaker_bootstrap_ci(right, actors) == pytest.approx(expected, abs=2e-3)
+    assert metrics.speaker_bootstrap_ci(right, actors) == pytest.approx(expected, abs=2e-3)
 
 
 def test_interval_resamples_actors_not_clips():
     """Two actors, one always right: both may be drawn twice, whatever their number of clips."""
-    assert scores.speaker_bootstrap_ci([1] * 500 + [0] * 500, ["x"] * 500 + ["y"] * 500) == (0, 1)
-    assert scores.speaker_bootstrap_ci([1, 0, 1, 1], [7, 7, 7, 7]) == (0.75, 0.75)
+    assert metrics.speaker_bootstrap_ci([1] * 500 + [0] * 500, ["x"] * 500 + ["y"] * 500) == (0, 1)
+    assert metrics.speaker_bootstrap_ci([1, 0, 1, 1], [7, 7, 7, 7]) == (0.75, 0.75)
     order = RNG.permutation(1000)
     right, actors = RNG.random(1000) < 0.8, RNG.integers(24, size=1000)
-    assert scores.speaker_bootstrap_ci(right, actors) == scores.speaker_bootstrap_ci(right[order], actors[order])
+    assert metrics.speaker_bootstrap_ci(right, actors) == metrics.speaker_bootstrap_ci(right[order], actors[order])
 
 
 # -- comparison ------------------------------------------------------------------------------------
@@ -40,19 +40,19 @@ def test_corrected_t_test_is_the_paired_one_with_a_larger_variance():
     a, b = RNG.normal(0.82, 0.02, 5), RNG.normal(0.80, 0.02, 5)
     plain = ttest_rel(a, b)
     expected = 2 * t.sf(abs(plain.statistic) / np.sqrt(1 + 5 / 4), 4)       # (1/5 + 1/4) / (1/5) = 1 + 5/4
-    assert scores.corrected_t_test(a, b, folds=5) == pytest.approx(expected)
-    assert scores.corrected_t_test(a, b, folds=5) == scores.corrected_t_test(b, a, folds=5) > plain.pvalue
+    assert metrics.corrected_t_test(a, b, folds=5) == pytest.approx(expected)
+    assert metrics.corrected_t_test(a, b, folds=5) == metrics.corrected_t_test(b, a, folds=5) > plain.pvalue
 
 
 @pytest.mark.parametrize("p, text", [(0.25, "0.25"), (0.0051, "0.01"), (0.0049, "<0.01"), (0.0, "<0.01"), (1, "1.00")])
 def test_a_p_that_would_round_to_nothing_is_told_as_small(p, text):
-    assert scores.format_p(p) == text
+    assert metrics.format_p(p) == text
 
 
 def test_corrected_t_test_at_its_edges():
-    assert scores.corrected_t_test([0.8, 0.7], [0.8, 0.7], folds=5) == 1
-    assert scores.corrected_t_test([0.75, 0.5], [0.5, 0.25], folds=5) == 0      # the same difference in every fold
-    assert np.isnan(scores.corrected_t_test([0.8], [0.7], folds=5))
+    assert metrics.corrected_t_test([0.8, 0.7], [0.8, 0.7], folds=5) == 1
+    assert metrics.corrected_t_test([0.75, 0.5], [0.5, 0.25], folds=5) == 0      # the same difference in every fold
+    assert np.isnan(metrics.corrected_t_test([0.8], [0.7], folds=5))
 
 
 # -- calibration -----------------------------------------------------------------------------------
@@ -60,8 +60,8 @@ def test_corrected_t_test_at_its_edges():
 def test_the_temperature_that_was_put_in_is_found(temperature):
     true = softmax(RNG.normal(0, 1, (40_000, 8)), axis=1)
     labels = (true.cumsum(axis=1) > RNG.random((40_000, 1))).argmax(axis=1)         # drawn from these probabilities
-    given = scores.apply_temperature(true, 1 / temperature)                                    # too sure by this much
-    assert scores.fit_temperature(given, labels) == pytest.approx(temperature, rel=0.05)
+    given = metrics.apply_temperature(true, 1 / temperature)                                    # too sure by this much
+    assert metrics.fit_temperature(given, labels) == pytest.approx(temperature, rel=0.05)
 
 
 def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
@@ -75,7 +75,7 @@ def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
         return pd.DataFrame(dict(true=names[true], predicted=names[predicted])).join(
             pd.DataFrame(p, columns=[f"p_{name}" for name in names]))
 
-    found = scores.fit_metrics(table(0.9), table(0.5))
+    found = metrics.fit_metrics(table(0.9), table(0.5))
     assert (found["accuracy"], found["validation_accuracy"]) == (0.9, 0.5)
     assert found["calibration_error"] == pytest.approx(0.9 - 0.6)
     # Half of the validation clips are right, so 50 % is the likeliest confidence, whatever the test clips say.
@@ -87,17 +87,17 @@ def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
 def test_a_temperature_keeps_the_order_and_the_sum():
     p = softmax(RNG.normal(0, 3, (100, 8)), axis=1)
     for temperature in (0.3, 1.0, 4.0):
-        warm = scores.apply_temperature(p, temperature)
+        warm = metrics.apply_temperature(p, temperature)
         assert np.allclose(warm.sum(axis=1), 1) and (warm.argmax(axis=1) == p.argmax(axis=1)).all()
-    assert np.allclose(scores.apply_temperature(p, 1.0), p, atol=1e-6)
-    assert np.isfinite(scores.apply_temperature(np.array([[1.0, 0.0]]), 2.0)).all()
+    assert np.allclose(metrics.apply_temperature(p, 1.0), p, atol=1e-6)
+    assert np.isfinite(metrics.apply_temperature(np.array([[1.0, 0.0]]), 2.0)).all()
 
 
 def test_calibration_error_by_hand():
     p = np.array([[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 6)
     right = [1, 1, 1, 0] + [1] * 3 + [0] * 3
-    assert scores.calibration_error(p, right) == pytest.approx(0.4 * (0.9 - 0.75) + 0.6 * (0.6 - 0.5))
-    confidence, share, clips = scores.reliability_curve(p, right, bins=10)
+    assert metrics.calibration_error(p, right) == pytest.approx(0.4 * (0.9 - 0.75) + 0.6 * (0.6 - 0.5))
+    confidence, share, clips = metrics.reliability_curve(p, right, bins=10)
     assert sorted(clips)[-2:] == [4, 6] and clips.sum() == 10
     assert np.isclose(confidence @ clips / 10, p.max(axis=1).mean()) and np.isclose(share @ clips / 10, np.mean(right))
-    assert scores.calibration_error(np.eye(2), [1, 1]) == 0
+    assert metrics.calibration_error(np.eye(2), [1, 1]) == 0

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import fit
 from data_preprocessing import standardise
+from study import networks
 
 CLASSES = 8
 CLIPS, VERSIONS, N_FRAMES, N = 96, 2, 24, 6
@@ -20,7 +20,7 @@ CLIPS, VERSIONS, N_FRAMES, N = 96, 2, 24, 6
 
 @pytest.fixture(scope="module")
 def small(settings):
-    fit.use_one_thread()
+    networks.use_one_thread()
     return settings(EPOCHS=dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 3),
                     BATCH_SIZE=dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 16))
 
@@ -56,39 +56,39 @@ def test_test_clips_do_not_touch_training(kind, corpus, small):
     x, lengths, labels, parts = corpus
     if kind == "mlp":
         x, lengths = x.mean(axis=2), None
-    first = fit.fit(kind, x, lengths, labels, [parts], 7, small)
+    first = networks.fit(kind, x, lengths, labels, [parts], 7, small)
     x_changed, labels_changed = x.copy(), labels.copy()
     rng = np.random.default_rng(1)
     x_changed[parts["test"]] = 50 * rng.standard_normal(x[parts["test"]].shape)
     labels_changed[parts["test"]] = rng.permutation(labels[parts["test"]])
-    changed = fit.fit(kind, x_changed, lengths, labels_changed, [parts], 7, small)
+    changed = networks.fit(kind, x_changed, lengths, labels_changed, [parts], 7, small)
     assert same_training(first, changed)
     assert not np.array_equal(first["test"], changed["test"])       # and the change did arrive
 
 
 def test_training_clips_and_seed_do_matter(corpus, small):
     x, lengths, labels, parts = corpus
-    first = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
-    other_seed = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 8, small)
+    first = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
+    other_seed = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 8, small)
     changed = x.copy()
     changed[parts["train"][0], 1] += 1                              # one copy of one clip
-    other_copy = fit.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
+    other_copy = networks.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
     assert not same_training(first, other_seed) and not same_training(first, other_copy)
 
 
 def test_copies_of_validation_and_test_clips_are_not_used(corpus, small):
     x, lengths, labels, parts = corpus
-    first = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
+    first = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
     changed = x.copy()
     changed[np.r_[parts["validation"], parts["test"]], 1:] = 99
-    again = fit.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
+    again = networks.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
     assert same_training(first, again) and np.array_equal(first["test"], again["test"])
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
 def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus, small, settings):
     x, lengths, labels, parts = corpus
-    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
+    outcome = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         **{name: getattr(small, name) for name in ("BATCH_SIZE",)}, EPOCHS={"mlp": 12}, LEARNING_RATE={"mlp": 0.05},
         EMA_DECAY=0.5, CHECKPOINT=keep))
     history = outcome["history"]
@@ -97,7 +97,7 @@ def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus, small, sett
     assert history.kept.sum() == 1
     assert accuracy == pytest.approx(history["val_accuracy"][best])
     assert best == 11 if keep == "last" else history["val_accuracy"][best] == max(history["val_accuracy"])
-    targets = fit.smoothed_one_hot(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
+    targets = networks.smoothed_one_hot(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
     loss = -(targets * np.log(outcome["validation"])).sum(axis=1).mean()
     assert loss == pytest.approx(history["val_loss"][best], rel=1e-4)     # the averaged weights, not the raw ones
 
@@ -107,7 +107,7 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
     x, lengths, labels, parts = corpus
     labels = labels.copy()
     labels[parts["validation"]] = np.random.default_rng(0).integers(0, CLASSES, len(parts["validation"]))
-    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
+    outcome = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, CHECKPOINT="best", LR_SCHEDULE="plateau",
         PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
     epochs = outcome["history"]["epoch"]
@@ -118,7 +118,7 @@ def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
 
 def test_cosine_falls_from_the_learning_rate_to_almost_nothing(corpus, settings):
     x, lengths, labels, parts = corpus
-    outcome = fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
+    outcome = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
         EPOCHS={"mlp": 8}, BATCH_SIZE={"mlp": 16}, LEARNING_RATE={"mlp": 0.01}, LR_SCHEDULE="cosine"))
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[0] == pytest.approx(0.01) and rates[4] == pytest.approx(0.005) and rates[-1] < 0.001
@@ -133,17 +133,17 @@ def test_a_fit_is_the_mean_of_its_members(kind, corpus, small):
     if kind == "mlp":
         x, lengths = x.mean(axis=2), None
     second = dict(parts, train=np.arange(16, 80), validation=np.arange(0, 16))
-    outcome = fit.fit(kind, x, lengths, labels, [parts, second], 7, small)
+    outcome = networks.fit(kind, x, lengths, labels, [parts, second], 7, small)
     assert len(outcome["validation"]) == 32 and len(outcome["history"]) == 2 * 3
     assert list(outcome["history"].member) == [0, 0, 0, 1, 1, 1]
     network = loaded(outcome["model"])
     single = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    ready = lambda clips: fit.load_unaugmented(x, lengths, clips, outcome["mean"], outcome["std"])          # noqa: E731
-    answers = [fit.predict_proba(member, ready(parts["test"])) for member in single]
+    ready = lambda clips: networks.load_unaugmented(x, lengths, clips, outcome["mean"], outcome["std"])          # noqa: E731
+    answers = [networks.predict_proba(member, ready(parts["test"])) for member in single]
     assert np.abs(answers[0] - answers[1]).max() > 1e-3                         # they are not the same network
     assert np.allclose(np.mean(answers, axis=0), outcome["test"], atol=1e-6)
-    assert np.allclose(fit.predict_proba(single[1], ready(second["validation"])), outcome["validation"][:16], atol=1e-6)
-    assert np.allclose(fit.predict_proba(single[0], ready(parts["validation"])), outcome["validation"][16:], atol=1e-6)
+    assert np.allclose(networks.predict_proba(single[1], ready(second["validation"])), outcome["validation"][:16], atol=1e-6)
+    assert np.allclose(networks.predict_proba(single[0], ready(parts["validation"])), outcome["validation"][16:], atol=1e-6)
 
 
 def loaded(content):
@@ -151,7 +151,7 @@ def loaded(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(content)
-        return fit.load_network(path)
+        return networks.load_network(path)
 
 
 def test_a_member_does_not_train_on_what_it_leaves_out(corpus, small):
@@ -160,7 +160,7 @@ def test_a_member_does_not_train_on_what_it_leaves_out(corpus, small):
     members = [parts, dict(parts, train=np.arange(16, 80), validation=np.arange(0, 16))]
     changed = labels.copy()
     changed[parts["validation"]] = (changed[parts["validation"]] + 1) % CLASSES
-    before, after = (fit.fit("mlp", x.mean(axis=2), None, own, members, 7, small)["history"]
+    before, after = (networks.fit("mlp", x.mean(axis=2), None, own, members, 7, small)["history"]
                      for own in (labels, changed))
     loss = before.loss.eq(after.loss)
     assert loss[before.member == 0].all() and not loss[before.member == 1].any()
@@ -172,28 +172,28 @@ def test_a_network_used_again_is_as_good_as_new(kind, corpus, small, monkeypatch
     x, lengths, labels, parts = corpus
     if kind == "mlp":
         x, lengths = x.mean(axis=2), None
-    monkeypatch.setattr(fit, "TRACED", {})
-    new = fit.fit(kind, x, lengths, labels, [parts], 7, small)
-    fit.fit(kind, x, lengths, labels, [parts], 8, small)
-    used_again = fit.fit(kind, x, lengths, labels, [parts], 7, small)
-    assert len(fit.TRACED_NETWORKS) == 1
+    monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
+    new = networks.fit(kind, x, lengths, labels, [parts], 7, small)
+    networks.fit(kind, x, lengths, labels, [parts], 8, small)
+    used_again = networks.fit(kind, x, lengths, labels, [parts], 7, small)
+    assert len(networks.TRACED_NETWORKS) == 1
     assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
 
 
 def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, small, settings, monkeypatch):
     x, lengths, labels, parts = corpus
-    monkeypatch.setattr(fit, "TRACED", {})
-    fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
-    fit.fit("mlp", x.mean(axis=2)[..., :4], None, labels, [parts], 7, small)
-    fit.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, settings(
+    monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
+    networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
+    networks.fit("mlp", x.mean(axis=2)[..., :4], None, labels, [parts], 7, small)
+    networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, settings(
         EPOCHS=small.EPOCHS, BATCH_SIZE=small.BATCH_SIZE, WEIGHT_DECAY=0.5))
-    assert len(fit.TRACED_NETWORKS) == 3
+    assert len(networks.TRACED_NETWORKS) == 3
 
 
 def test_other_threads_may_draw_random_numbers(corpus, small):
     """A worker of a cluster has threads of its own, which use Python's generator."""
     x, lengths, labels, parts = corpus
-    quiet = fit.fit("cnn1d", x, lengths, labels, [parts], 7, small)
+    quiet = networks.fit("cnn1d", x, lengths, labels, [parts], 7, small)
     done = threading.Event()
 
     def draw():
@@ -203,8 +203,8 @@ def test_other_threads_may_draw_random_numbers(corpus, small):
     thread = threading.Thread(target=draw)
     thread.start()
     try:
-        fit.TRACED_NETWORKS.clear()
-        disturbed = fit.fit("cnn1d", x, lengths, labels, [parts], 7, small)
+        networks.TRACED_NETWORKS.clear()
+        disturbed = networks.fit("cnn1d", x, lengths, labels, [parts], 7, small)
     finally:
         done.set()
         thread.join()
@@ -213,7 +213,7 @@ def test_other_threads_may_draw_random_numbers(corpus, small):
 
 def test_initial_weights_are_drawn_as_usual(small):
     """Glorot's uniform limit, orthogonal recurrence, unit forget bias; no two layers alike; dropout seeded."""
-    network = fit.new_network("hybrid", (N_FRAMES, N), 4, 5, small)
+    network = networks.new_network("hybrid", (N_FRAMES, N), 4, 5, small)
     values = {variable.path: variable.numpy() for variable in network.variables}
     kernels = [value for path, value in values.items() if path.endswith("/kernel")]
     for kernel in kernels:
@@ -239,7 +239,7 @@ def rows_of(dataset):
 def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
     plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0, LABEL_SMOOTHING=0)
     x = np.arange(32, dtype=np.float32)[:, None]
-    dataset = fit.make_dataset(x, None, np.arange(32), np.arange(32) % CLASSES, 0, 1, 8, 5, plain)
+    dataset = networks.make_dataset(x, None, np.arange(32), np.arange(32) % CLASSES, 0, 1, 8, 5, plain)
     first, second = rows_of(dataset), rows_of(dataset)
     seen = np.concatenate([batch for batch, _ in first]).ravel()
     assert sorted(seen) == list(range(32)) and list(seen) != list(range(32))
@@ -250,7 +250,7 @@ def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
 
 def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch(settings):
     x = np.random.default_rng(0).standard_normal((32, 20, 6)).astype(np.float32)
-    make = lambda seed: fit.make_dataset(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES, 0, 1, 8,   # noqa: E731
+    make = lambda seed: networks.make_dataset(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES, 0, 1, 8,   # noqa: E731
                                     seed, settings())
     dataset = make(5)
     first, second, again, other = rows_of(dataset), rows_of(dataset), rows_of(make(5)), rows_of(make(6))
@@ -264,7 +264,7 @@ def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
     x, lengths = rng.standard_normal((40, 20, 6)).astype(np.float32), rng.integers(5, 21, 40)
     mean, std = rng.standard_normal(6).astype(np.float32), rng.uniform(1, 2, 6).astype(np.float32)
     rows = np.arange(39, 7, -2)                                             # some, in an order of their own
-    seen = np.concatenate([batch for batch, _ in rows_of(fit.make_dataset(
+    seen = np.concatenate([batch for batch, _ in rows_of(networks.make_dataset(
         x, lengths, rows, np.arange(16) % CLASSES, mean, std, 8, 5, plain))])
     expected = standardise(x[rows], mean, std, lengths[rows])
     assert sorted(map(np.sum, seen)) == pytest.approx(sorted(map(np.sum, expected)), abs=1e-3)
@@ -274,8 +274,8 @@ def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
 
 
 def test_mixup_mixes_clips_and_targets_by_the_same_share():
-    share = fit.mixup_weights(8, 0.4, [1, 2])
-    clips, targets = fit.mixup(tf.eye(8) * 2.0, share).numpy(), fit.mixup(tf.eye(8), share).numpy()
+    share = networks.mixup_weights(8, 0.4, [1, 2])
+    clips, targets = networks.mixup(tf.eye(8) * 2.0, share).numpy(), networks.mixup(tf.eye(8), share).numpy()
     assert np.allclose(clips, 2 * targets) and np.allclose(targets.sum(axis=1), 1)
     shares = targets[np.arange(8), np.arange(8)]
     assert (shares >= 0.5).all() and len(set(shares)) > 4                   # one draw a clip, itself outweighing
@@ -285,7 +285,7 @@ def test_mixup_mixes_clips_and_targets_by_the_same_share():
 def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
     """Clips that are their targets, twice as large: so they must come out, whatever was drawn."""
     x = 2 * np.eye(8, dtype=np.float32)[np.arange(64) % 8]
-    dataset = fit.make_dataset(x, None, np.arange(64), np.arange(64) % 8, 0, 1, 16, 5, settings(LABEL_SMOOTHING=0))
+    dataset = networks.make_dataset(x, None, np.arange(64), np.arange(64) % 8, 0, 1, 16, 5, settings(LABEL_SMOOTHING=0))
     seen = rows_of(dataset)
     assert all(np.allclose(batch, 2 * target, atol=1e-6) for batch, target in seen)
     assert any(0.05 < target.max(axis=1).min() < 0.95 for _, target in seen)
@@ -293,7 +293,7 @@ def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
 
 def test_mixup_shares_are_beta_distributed():
     alpha = 0.4
-    share = fit.mixup_weights(20_000, alpha, [3, 4]).numpy()
+    share = networks.mixup_weights(20_000, alpha, [3, 4]).numpy()
     # E[share (1 - share)] of Beta(a, a) is a / (2 (2a + 1)); the folding to the larger half keeps it.
     expected = alpha / (2 * (2 * alpha + 1))
     assert (share * (1 - share)).mean() == pytest.approx(expected, rel=0.03)        # about 4 standard errors
@@ -301,11 +301,11 @@ def test_mixup_shares_are_beta_distributed():
 
 def test_no_mixup_changes_nothing():
     x = tf.random.stateless_normal((4, 3), [1, 2])
-    assert np.array_equal(fit.mixup(x, fit.mixup_weights(4, 0, [1, 2])), x)
+    assert np.array_equal(networks.mixup(x, networks.mixup_weights(4, 0, [1, 2])), x)
 
 
 def test_mask_is_one_run_of_zeros_up_to_the_widest():
-    mask = fit.random_mask(2000, 30, 5, [1, 2]).numpy()
+    mask = networks.random_mask(2000, 30, 5, [1, 2]).numpy()
     zeros = (mask == 0).sum(axis=1)
     assert set(zeros) == {0, 1, 2, 3, 4, 5}
     starts = (np.diff(mask, axis=1, prepend=1) == -1).sum(axis=1)
@@ -314,6 +314,6 @@ def test_mask_is_one_run_of_zeros_up_to_the_widest():
 
 
 def test_smoothing_spreads_a_share():
-    targets = fit.smoothed_one_hot(np.array([2]), 0.1, CLASSES)
+    targets = networks.smoothed_one_hot(np.array([2]), 0.1, CLASSES)
     assert targets[0, 2] == pytest.approx(0.9 + 0.1 / 8) and targets[0, 0] == pytest.approx(0.1 / 8)
     assert targets.sum() == pytest.approx(1)

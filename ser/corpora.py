@@ -88,7 +88,7 @@ class Corpus:
 
 def data_dir(argument=None):
     """Where to look: the argument, else $RAVDESS_DIR, else config.DATA_DIR, else the project root."""
-    return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parent)
+    return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parents[1])
 
 
 def find_corpus(place):

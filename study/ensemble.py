@@ -6,14 +6,14 @@ folds.
 """
 import pandas as pd
 
-import scores
+from ser import metrics
 
 NAME = ("all", "committee")             # feature, model
 EXPERIMENT = ["feature", "model"]
 
 
 def add_ensemble(tables):
-    """The tables of a run (results.TABLES) with the rows of the committee behind them."""
+    """The tables of a run (runs.TABLES) with the rows of the committee behind them."""
     fits = tables["fits"]
     experiments = fits.groupby(EXPERIMENT).fold.agg(set) if len(fits) else []
     if len(experiments) < 2 or len({frozenset(folds) for folds in experiments}) > 1:
@@ -25,7 +25,7 @@ def add_ensemble(tables):
             averages.append(average_predictions(rows_of_experiments(tables[part].query("fold == @fold"), kinds)))
         own = rows_of_experiments(own, kinds)
         rows.append(dict(feature=NAME[0], model=NAME[1], fold=fold, protocol=own.protocol.iloc[0],
-                         **scores.fit_metrics(ours["predictions"][-1], ours["validation"][-1]),
+                         **metrics.fit_metrics(ours["predictions"][-1], ours["validation"][-1]),
                          fit_seconds=own.fit_seconds.sum(), parameters=own.parameters.sum()))
     ours = {part: pd.concat(averages, ignore_index=True) for part, averages in ours.items()} | {
         "fits": pd.DataFrame(rows)}
@@ -37,7 +37,7 @@ def select_members(validation):
 
     validation : their predictions of the validation clips, a row per clip and experiment
     """
-    losses = {kind: scores.calibrated_loss(rows) for kind, rows in validation.groupby(EXPERIMENT)}
+    losses = {kind: metrics.calibrated_loss(rows) for kind, rows in validation.groupby(EXPERIMENT)}
     return sorted(losses, key=losses.get)[:max(2, -(-len(losses) // 2))]
 
 

@@ -1,6 +1,6 @@
 """Where the work runs: processes of this machine (loky), a dask cluster, or ray. joblib does the rest.
 
-    with engines.engine("dask", "host:8786") as workers:     every joblib.Parallel in the block runs there
+    with parallel.engine("dask", "host:8786") as workers:     every joblib.Parallel in the block runs there
 
 A worker needs the packages of requirements.txt, one thread of its own, and neither this machine's disk nor the
 data set: it is sent the project's modules, and each task brings its sound or its features. Results come back to the
@@ -18,7 +18,7 @@ import joblib
 import numpy as np
 
 NAMES = ("loky", "dask", "ray")
-PROJECT = Path(__file__).parent
+PROJECT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 10           # for a scheduler to answer
 GO_ON = "Finished fits are kept; the same command goes on from there"
 
@@ -115,7 +115,7 @@ def dask(scheduler):
                 (home / file).write_text(text, encoding="utf-8")
             importlib.invalidate_caches()
             for name, module in list(sys.modules.items()):      # of another version of this code
-                if Path(getattr(module, "__file__", None) or "/").parent == home:
+                if Path(getattr(module, "__file__", None) or "/").is_relative_to(home):
                     del sys.modules[name]
 
     try:
@@ -149,7 +149,7 @@ def dask(scheduler):
             return function(*args)
 
         register("code", Code({str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8")
-                               for path in sorted(PROJECT.glob("*.py"))}))
+                               for folder in (".", "ser", "study") for path in PROJECT.joinpath(folder).glob("*.py")}))
         try:
             yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError), \
                 share, delayed
@@ -168,7 +168,8 @@ def ray(scheduler):
     class Backend(ray_backend.RayBackend):
         supports_return_generator = True    # switched off for multiprocessing's pool; ray's delivers results as well
 
-    outside = [f"/{path.name}" for path in PROJECT.iterdir() if path.suffix != ".py"]
+    outside = [f"/{path.name}" for path in PROJECT.iterdir()
+               if path.suffix != ".py" and path.name not in ("ser", "study")]
     try:
         if scheduler:                       # asked first: ray itself tries for ten minutes
             host, port = scheduler.rsplit(":", 1)

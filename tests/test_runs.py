@@ -3,8 +3,7 @@ import numpy as np
 import pandas as pd
 from commands import ROOT
 
-import committee
-import results
+from study import ensemble, runs
 
 README = (ROOT / "README.md").read_text()
 
@@ -13,20 +12,20 @@ def test_models_are_compared_with_the_one_that_validation_prefers():
     """Not with the one that tests best, and not with the committee."""
     rows, tables = [], []
     for feature, model, validation, test in (("mfcc", "mlp", 0.9, (0.5, 0.75)), ("mel", "mlp", 0.8, (1.0, 0.75)),
-                                             (*committee.NAME, 0.99, (0.75, 1.0))):
+                                             (*ensemble.NAME, 0.99, (0.75, 1.0))):
         for fold, accuracy in enumerate(test):
             rows.append(dict(feature=feature, model=model, fold=fold, protocol="p", validation_accuracy=validation,
                              accuracy=accuracy, uar=accuracy, weighted_f1=accuracy, macro_f1=accuracy, parameters=1))
             predicted = np.where(np.arange(4) < 4 * accuracy, "sad", "calm")
             tables.append(pd.DataFrame(dict(feature=feature, model=model, fold=fold, actor=np.arange(4), true="sad",
                                             predicted=predicted)))
-    summary = results.summarise(pd.DataFrame(rows), pd.concat(tables), 2).set_index("feature")
+    summary = runs.summarise(pd.DataFrame(rows), pd.concat(tables), 2).set_index("feature")
     assert summary.p_against_best.isna().to_dict() == {"mfcc": True, "mel": False, "all": False}
     assert summary.p_against_best["all"] == 0                               # a quarter better in every fold
 
 
 def test_the_published_run_is_what_readme_says():
-    summary = results.read_run(ROOT / "reference").summary
+    summary = runs.read_run(ROOT / "reference").summary
     published = [line for line in README.splitlines() if line.count("|") == 11 and "±" in line]
     assert len(published) == len(summary) == 19
     for row, line in zip(summary.itertuples(), published):
@@ -38,7 +37,7 @@ def test_the_published_run_is_what_readme_says():
 
 def test_the_published_run_adds_up():
     """Accuracies are those of the predictions, every clip is tested once, no recording is in two parts of a member."""
-    study, key = results.read_run(ROOT / "reference"), ["feature", "model", "fold"]
+    study, key = runs.read_run(ROOT / "reference"), ["feature", "model", "fold"]
     hits = study.predictions.assign(right=study.predictions.true == study.predictions.predicted)
     assert np.allclose(hits.groupby(key).right.mean(), study.fits.set_index(key).accuracy.sort_index(), atol=1e-6)
     for _, rows in study.predictions.groupby(["feature", "model"]):

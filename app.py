@@ -59,10 +59,10 @@ def choices(run):
 
     raises : predict.PredictError, runs.RunError
     """
-    best = predict.select_models(run, of_committee=False)
+    best = predict.select_models(run, of_ensemble=False)
     offered = {f"{best[0].name} (best on validation)": best}
-    committee = predict.select_models(run, of_committee=True)
-    offered[f"committee of {len(committee)} fits"] = committee
+    ensemble = predict.select_models(run, of_ensemble=True)
+    offered[f"ensemble of {len(ensemble)} fits"] = ensemble
     return offered | {folder.name: [folder] for folder in sorted(predict.trained_fits(run)[1].folder)}
 
 

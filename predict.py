@@ -28,7 +28,7 @@ def parse(arguments=None):
     parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME, help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
-    parser.add_argument("--committee", action="store_true", help="average the models of the committees of all folds")
+    parser.add_argument("--ensemble", action="store_true", help="average the models of the ensembles of all folds")
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--hop", metavar="S", type=float, default=1.0,
@@ -41,8 +41,8 @@ def parse(arguments=None):
     args = parser.parse_args(arguments)
     if bool(args.files) + bool(args.mic) + bool(args.export) != 1:
         parser.error("name audio files or folders, or --mic SECONDS, or --export FORMAT (one of the three)")
-    if args.model and args.committee:
-        parser.error("--committee takes models of the run; --model names one")
+    if args.model and args.ensemble:
+        parser.error("--ensemble takes models of the run; --model names one")
     if args.csv and args.csv.is_dir():
         parser.error(f"argument --csv: {args.csv} is a folder; name a file in it")
     if args.jobs == 0:
@@ -99,7 +99,7 @@ def main(args):
     try:
         paths = audio_files(args.files)
         folders = [Path(args.model)] if args.model else select_models(
-            args.results_dir / args.run, args.committee, (runs.NETWORK_FILE,) if args.export else MODEL_FILES)
+            args.results_dir / args.run, args.ensemble, (runs.NETWORK_FILE,) if args.export else MODEL_FILES)
         models = [load(folder) for folder in folders]
         if args.export:
             return export_models(folders, args.export)
@@ -109,7 +109,7 @@ def main(args):
     except (runs.RunError, export.ExportError) as problem:
         print(f"predict.py: error: {problem}", file=sys.stderr)
         sys.exit(2)
-    print(f"{len(models)} models of {args.run}" if args.committee else f"model: {folders[0]}")
+    print(f"{len(models)} models of {args.run}" if args.ensemble else f"model: {folders[0]}")
     if is_demo(folders[0]):
         print(DEMO_MODEL)
 
@@ -134,19 +134,19 @@ def main(args):
 
 
 # -- models ----------------------------------------------------------------------------------------
-def select_models(run, of_committee=False, files=MODEL_FILES):
+def select_models(run, of_ensemble=False, files=MODEL_FILES):
     """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any
-    that were made after these fits, else of the fits of the folds; or those of every fold's committee.
+    that were made after these fits, else of the fits of the folds; or those of every fold's ensemble.
 
     files : what counts as a model
     """
     study, fits = trained_fits(run, files)
-    if of_committee:
+    if of_ensemble:
         fits = pd.concat([ensemble.rows_of_experiments(rows, ensemble.select_members(study.validation.query(
-            "fold == @fold and model != 'committee'"))) for fold, rows in fits.groupby("fold")])
+            "fold == @fold and model != 'ensemble'"))) for fold, rows in fits.groupby("fold")])
         if fits.empty:
-            raise PredictError(f"{run}: none of its committee's models is there that could be used; "
-                               "leave --committee out")
+            raise PredictError(f"{run}: none of its ensemble's models is there that could be used; "
+                               "leave --ensemble out")
     else:
         by_kind = fits.groupby(["feature", "model"])
         kinds = by_kind.validation_accuracy

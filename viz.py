@@ -66,7 +66,7 @@ BLUE, ORANGE, GREEN = COLOURS[:3]
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": COLOURS[7]}
 DISPLAY_NAMES = {"mfcc": "MFCC", "mel": "Mel spectrogram", "gauss": "Gaussian cepstra",
           "cnn1d": "1-D CNN", "bilstm": "BiLSTM", "hybrid": "Hybrid", "mlp": "MLP", "svm": "SVM", "dtw": "DTW + SVM",
-          "all": "All features", "committee": "Committee"}
+          "all": "All features", "ensemble": "Ensemble"}
 FOOTNOTE_SIZE = 7         # points
 CURVES_NOTE = ("Thin: networks; thick: their mean while at least two still train. Training values are measured on "
                "augmented, masked and mixed-up batches, so the two curves do not compare directly.")
@@ -126,7 +126,7 @@ def colour_bar(figure, axes, text):
 
 
 def row_label(names):
-    """"BiLSTM, MFCC" for ("bilstm", "mfcc"), "Committee" for ("committee", "all")."""
+    """"BiLSTM, MFCC" for ("bilstm", "mfcc"), "Ensemble" for ("ensemble", "all")."""
     return ", ".join(display_name(name) for name in names if name != "all")
 
 
@@ -285,7 +285,7 @@ def comparison(predictions, summary, chance):
     """
     summary = summary.set_index(["model", "feature"])
     models, features = list(predictions.model.unique()), list(predictions.feature.unique())
-    shared = sum(feature != "all" for feature in features)                      # the committee's needs no room
+    shared = sum(feature != "all" for feature in features)                      # the ensemble's needs no room
     figure = new_figure("Features and models compared", 8.5, 1.6 + 0.28 * len(models) * (1 + shared))
     axes = figure.subplots(1, 2, sharey=True)
     measures = {"accuracy (%)": lambda fold: 100 * (fold.true == fold.predicted).mean(),
@@ -687,7 +687,7 @@ def draw(run, plan, data_dir):
         yield f"curves_{model}", training_curves(rows, chance), rows, CURVES_NOTE
     for stem, figure, more in listening(run, data_dir):
         yield stem, figure, None, f"{run.config['protocol']}. {more}"
-    members = predictions[predictions.model != "committee"]
+    members = predictions[predictions.model != "ensemble"]
     yield "confusion", confusion_overview(members, classes), members, pooled
     for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):
         yield f"confusion_{feature}_{model}", confusion(rows, classes), rows, pooled

@@ -117,7 +117,7 @@ def recall_table(predictions, column, models, named):
 
 def hardest(predictions):
     """The clips that most models miss, and what these take them for."""
-    single = predictions[predictions.model != "committee"]
+    single = predictions[predictions.model != "ensemble"]
     missed = single[single.true != single.predicted]
     heard = missed.groupby("file").predicted.agg(
         lambda names: ", ".join(f"{name} {count}" for name, count in names.value_counts().items()))

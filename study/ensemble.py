@@ -1,19 +1,19 @@
-"""The committee: the probabilities of the better half of a fold's fits, averaged with equal weights.
+"""The ensemble: the probabilities of the better half of a fold's fits, averaged with equal weights.
 
 Better is a lower loss on the fold's own validation clips; the test clips have no say. It appears in every table as one
-more row, feature "all", model "committee", where two or more experiments (feature and model) have finished the same
+more row, feature "all", model "ensemble", where two or more experiments (feature and model) have finished the same
 folds.
 """
 import pandas as pd
 
 from ser import metrics
 
-NAME = ("all", "committee")             # feature, model
+NAME = ("all", "ensemble")             # feature, model
 EXPERIMENT = ["feature", "model"]
 
 
 def add_ensemble(tables):
-    """The tables of a run (runs.TABLES) with the rows of the committee behind them."""
+    """The tables of a run (runs.TABLES) with the rows of the ensemble behind them."""
     fits = tables["fits"]
     experiments = fits.groupby(EXPERIMENT).fold.agg(set) if len(fits) else []
     if len(experiments) < 2 or len({frozenset(folds) for folds in experiments}) > 1:

@@ -67,7 +67,7 @@ def report_damaged(path):
 
 
 def collect_fits(run, settings_hashes):
-    """Tables of the finished fits below run/fits, and of the committee they make: see TABLES.
+    """Tables of the finished fits below run/fits, and of the ensemble they make: see TABLES.
 
     settings_hashes : {name of a fit's folder: hash}; fits made with other settings are left out
     raises          : RunError
@@ -96,7 +96,7 @@ def summarise(fits, predictions, folds):
     fits, predictions : as in `collect`; folds : how many the protocol has
     returns : mean and standard deviation over folds (n - 1) of the scores; accuracy_low, accuracy_high, the 95 %
               interval by bootstrap over actors; p_against_best of Nadeau and Bengio's test against the model with the
-              best validation accuracy (the committee apart), NaN for itself; means over folds of the rest
+              best validation accuracy (the ensemble apart), NaN for itself; means over folds of the rest
     """
     if fits.empty:
         return pd.DataFrame()

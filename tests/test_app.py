@@ -56,7 +56,7 @@ def networks_of(client):
     return endpoint["parameters"][1]["type"]["enum"]
 
 
-@pytest.mark.parametrize("number, options", [(0, []), (1, ["--committee"]), (-1, None)])
+@pytest.mark.parametrize("number, options", [(0, []), (1, ["--ensemble"]), (-1, None)])
 def test_the_page_answers_as_predict_does(client, clip, demo, tmp_path, number, options):
     choice = networks_of(client)[number]
     options = ["--model", f"results/demo/fits/{choice}"] if options is None else options

@@ -1,4 +1,4 @@
-"""The committee's arithmetic on tables whose answer is known."""
+"""The ensemble's arithmetic on tables whose answer is known."""
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,11 +30,11 @@ def run_of(*fits):
 
 def test_a_sure_member_outweighs_an_unsure_one():
     tables = ensemble.add_ensemble(run_of(("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.4)))
-    ours = tables["predictions"][tables["predictions"].model == "committee"]
+    ours = tables["predictions"][tables["predictions"].model == "ensemble"]
     assert len(ours) == 16 and set(ours.feature) == {"all"} and (ours.predicted == ours.true).all()
     assert np.allclose(ours[COLUMNS].max(axis=1), (0.9 + 0.4) / 2)
     fit = tables["fits"].iloc[-1]
-    assert (fit.model, fit.accuracy, fit.validation_accuracy) == ("committee", 1, 1)
+    assert (fit.model, fit.accuracy, fit.validation_accuracy) == ("ensemble", 1, 1)
     assert (fit.fit_seconds, fit.parameters) == (4, 20)
 
 
@@ -46,16 +46,16 @@ def test_the_better_half_by_the_folds_own_validation_is_averaged():
     tables["predictions"]["true"] = np.roll(tables["predictions"].true, 1)      # all wrong: of no account
     assert ensemble.select_members(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
     assert ensemble.select_members(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
-    ours = ensemble.add_ensemble(tables)["predictions"].query("model == 'committee'")
+    ours = ensemble.add_ensemble(tables)["predictions"].query("model == 'ensemble'")
     assert np.allclose(ours[COLUMNS].max(axis=1).groupby(ours.fold).first(), [(0.9 + 0.7) / 2, (0.8 + 0.75) / 2])
-    assert ensemble.add_ensemble(tables)["fits"].query("model == 'committee'").parameters.tolist() == [20, 20]
+    assert ensemble.add_ensemble(tables)["fits"].query("model == 'ensemble'").parameters.tolist() == [20, 20]
 
 
 def test_folds_stay_apart_and_order_does_not_matter():
     fits = [("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.8), ("mfcc", "cnn1d", 1, 0.2), ("mel", "mlp", 1, 0.4)]
     one, other = ensemble.add_ensemble(run_of(*fits)), ensemble.add_ensemble(run_of(*fits[::-1]))
     assert one["fits"].tail(2).accuracy.tolist() == [1, 0]
-    ours = [tables["predictions"].query("model == 'committee'").sort_values("file").reset_index(drop=True)
+    ours = [tables["predictions"].query("model == 'ensemble'").sort_values("file").reset_index(drop=True)
             for tables in (one, other)]
     pd.testing.assert_frame_equal(*ours)
 

@@ -53,7 +53,7 @@ def test_answers_are_those_of_training(demo, corpus, tmp_path, model):
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     folder = demo[0] / re.search("model: (.*)", done.stdout).group(1)
     if model is None:
-        fits = pd.read_csv(demo[0] / "results/demo/fits.csv").query("model != 'committee'")
+        fits = pd.read_csv(demo[0] / "results/demo/fits.csv").query("model != 'ensemble'")
         best = fits.groupby("model").validation_accuracy.mean()
         assert best[folder.name.split("-")[1]] == pytest.approx(best.max(), abs=1e-5)     # rounded in the table
     answers = pd.read_csv(tmp_path / "out.csv")
@@ -66,7 +66,7 @@ def test_answers_are_those_of_training(demo, corpus, tmp_path, model):
     assert np.abs(then - both[[f"{name}_now" for name in P]].to_numpy()).max() < ROUNDING
 
 
-def test_a_committee_is_the_mean_of_its_models(corpus, fits):
+def test_a_ensemble_is_the_mean_of_its_models(corpus, fits):
     folders = [fits / "mfcc-dtw-fold0", fits / "mfcc-mlp-fold1"]
     models = [predict.load(folder) for folder in folders]
     wanted = {predict.input_key(model): model.kept for model in models}
@@ -79,9 +79,9 @@ def test_a_committee_is_the_mean_of_its_models(corpus, fits):
     assert (together.unsure == (together.confidence < 0.5)).all()
 
 
-def test_the_committee_of_every_fold_is_asked(demo, fits):
+def test_the_ensemble_of_every_fold_is_asked(demo, fits):
     """Three of six experiments a fold, by the loss on its own validation clips."""
-    folders = predict.select_models(demo[0] / "results/demo", of_committee=True)
+    folders = predict.select_models(demo[0] / "results/demo", of_ensemble=True)
     for fold in (0, 1):
         losses = {path.name: metrics.calibrated_loss(pd.read_csv(path / "validation_predictions.csv"))
                   for path in fits.glob(f"*-fold{fold}")}
@@ -115,11 +115,11 @@ def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path):
     (["nowhere.wav"], "nowhere.wav: no such file"),
     (["here"], "here: no audio files in this folder"),
     (["one.wav"], "results/default: no trained model there"),
-    (["one.wav", "--run", "nope", "--committee"], "results/nope: no trained model there"),
+    (["one.wav", "--run", "nope", "--ensemble"], "results/nope: no trained model there"),
     (["one.wav", "--model", "here"], "here: no usable model"),
     ([], "name audio files or folders"),
     (["one.wav", "--export", "litert"], "one of the three"),
-    (["one.wav", "--committee", "--model", "here"], "--committee takes models"),
+    (["one.wav", "--ensemble", "--model", "here"], "--ensemble takes models"),
     (["one.wav", "--window", "0"], "--window: 0.0 is not within"),
     (["one.wav", "--csv", "here"], "--csv: here is a folder"),
     (["one.wav", "--jobs", "0"], "--jobs: 0"),

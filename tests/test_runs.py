@@ -9,7 +9,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_models_are_compared_with_the_one_that_validation_prefers():
-    """Not with the one that tests best, and not with the committee."""
+    """Not with the one that tests best, and not with the ensemble."""
     rows, tables = [], []
     for feature, model, validation, test in (("mfcc", "mlp", 0.9, (0.5, 0.75)), ("mel", "mlp", 0.8, (1.0, 0.75)),
                                              (*ensemble.NAME, 0.99, (0.75, 1.0))):

@@ -27,7 +27,7 @@ def test_demo_says_that_it_is_one_and_learns(demo):
     for fact in ("120 clips", "chance 12.5%", "12 fits", "fold 0:", "parameters"):
         assert fact in done.stdout
     summary = pd.read_csv(demo[0] / "results/demo/summary.csv")
-    assert set(summary.model) == {*config.MODELS, "committee"}
+    assert set(summary.model) == {*config.MODELS, "ensemble"}
     assert (summary.accuracy_mean > 0.25).all()                     # chance is 0.125; 120 clips, 4 standard errors
 
 
@@ -54,7 +54,7 @@ def test_demo_run_is_complete_and_adds_up(demo):
     for fold in folds.fold.unique():
         assert ((folds[f"part_{fold}"] == "test") == (folds.fold == fold)).all()
     for names, rows in pd.read_csv(folder / "validation_predictions.csv.gz").groupby(["feature", "model", "fold"]):
-        if names[1] != "committee":
+        if names[1] != "ensemble":
             left_out = folds.file[folds[f"part_{names[2]}"].str.startswith("validation")]
             assert sorted(rows.file) == sorted(left_out)
     written = [path for path in folder.rglob("*") if path.name.startswith(".")]
@@ -116,7 +116,7 @@ def test_viz_draws_the_demo(demo):
         assert name.replace(".svg", ".png") in drawn and "<svg" in (folder / "visualizations" / name).read_text()
     assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
                      "per_actor.png", "subgroups.png", "reliability.png", "report.html", "confusion.png",
-                     "confusion_all_committee.png", "heard.png", "functionals.png", "map.png",
+                     "confusion_all_ensemble.png", "heard.png", "functionals.png", "map.png",
                      *(f"curves_{model}.png" for model in config.EPOCHS),
                      *(f"confusion_mfcc_{model}.png" for model in config.MODELS)}
     assert all(path.stat().st_size > 10_000 for path in (folder / "visualizations").iterdir())

@@ -8,12 +8,11 @@ minutes), and that folder goes when the program ends. The answers are those of p
 """
 import argparse
 import os
-import sys
 from pathlib import Path
 
 import config
-from ser import signals
-from study import runs
+from ser.errors import UserError, run_command
+from ser.signals import install_interrupt_handler
 
 LARGEST_MB = 20             # of an upload
 LONGEST_SECONDS = 300       # of a recording
@@ -33,7 +32,7 @@ def parse(arguments=None):
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
-    signals.install_interrupt_handler()
+    install_interrupt_handler()
     ARGUMENTS = parse()
 
 import collections
@@ -44,9 +43,10 @@ import tempfile
 import matplotlib
 import soundfile
 
-import data_preprocessing as data
-import predict
-import viz
+from predict import DEMO_MODEL
+from ser import plots
+from ser.audio import read_audio
+from study import inference
 
 LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
           "recording is deleted when it is heard.")
@@ -57,43 +57,44 @@ CAUTION = ("The models know acted speech and the voices they were trained on. On
 def choices(run):
     """What can be chosen, the best by inner validation first: {name: [folders of models]}.
 
-    raises : predict.PredictError, runs.RunError
+    raises : UserError, UserError
     """
-    best = predict.select_models(run, of_ensemble=False)
+    best = inference.select_models(run, of_ensemble=False)
     offered = {f"{best[0].name} (best on validation)": best}
-    ensemble = predict.select_models(run, of_ensemble=True)
+    ensemble = inference.select_models(run, of_ensemble=True)
     offered[f"ensemble of {len(ensemble)} fits"] = ensemble
-    return offered | {folder.name: [folder] for folder in sorted(predict.trained_fits(run)[1].folder)}
+    return offered | {folder.name: [folder] for folder in sorted(inference.trained_fits(run)[1].folder)}
 
 
 @functools.lru_cache(maxsize=4)
 def loaded(folders):
     """Models, class names and the confidence below which they are unsure, of a tuple of folders."""
-    models = [predict.load(folder) for folder in folders]
-    return models, predict.common_labels(models), predict.unsure_threshold(folders)
+    models = [inference.load_model(folder) for folder in folders]
+    return models, inference.common_labels(models), inference.unsure_threshold(folders)
 
 
 def analyse(sound, folders):
     """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer).
 
     sound   : the bytes of an audio file; folders : of the models that answer together
-    raises  : data_preprocessing.DataError for sound that cannot be used
+    raises  : UserError for sound that cannot be used
     """
     try:
         seconds = soundfile.info(io.BytesIO(sound)).duration        # before a small file unfolds into hours
     except soundfile.LibsndfileError:
         seconds = 0                                                 # read_audio will say what is wrong
     if seconds > LONGEST_SECONDS:
-        raise data.DataError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are heard here, and any length by "
+        raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are heard here, and any length by "
                              "predict.py --window")
-    y, rate = data.read_audio(io.BytesIO(sound))
+    y, rate = read_audio(io.BytesIO(sound))
     models, labels, threshold = loaded(tuple(folders))
-    wanted = {predict.input_key(model): model.kept for model in models}
-    whole, windows = (predict.predict_segments(predict.segment_recording("recording", y, rate, wanted, window, HOP), models, labels,
-                                        threshold) for window in (None, WINDOW))
+    specs = inference.input_specs(models)
+    whole, windows = (inference.predict_segments(
+        inference.segment_recording("recording", y, rate, specs, window, HOP), models, labels, threshold)
+        for window in (None, WINDOW))
     answer = whole.iloc[0]
-    with matplotlib.rc_context(viz.STYLE):
-        figure = viz.timeline(f"windows of {WINDOW:g} s", y, rate, windows, labels)
+    with matplotlib.rc_context(plots.STYLE):
+        figure = plots.timeline(f"windows of {WINDOW:g} s", y, rate, windows, labels)
     text = f"**{answer.label}{' ?' if answer.unsure else ''}**, {answer.confidence:.0%} sure"
     if answer.unsure:
         text += f"; below {threshold:.0%} the models are wrong too often to be believed"
@@ -128,7 +129,7 @@ def page(offered, note):
             return analyse(recordings.take(path), offered[choice])
         except KeyError as problem:
             raise gradio.Error("This recording is forgotten: upload it again.", print_exception=False) from problem
-        except (data.DataError, predict.PredictError) as problem:
+        except UserError as problem:
             raise gradio.Error(str(problem), print_exception=False) from problem
 
     with gradio.Blocks(title="Speech emotion recognition", analytics_enabled=False, delete_cache=(60, 600)) as blocks:
@@ -146,28 +147,21 @@ def page(offered, note):
 
 
 def main(args):
-    run = args.results_dir / args.run
-    try:
-        offered = choices(run)
-        loaded(tuple(next(iter(offered.values()))))             # so that the first answer need not wait for it
-        note = f"**{predict.DEMO_MODEL}**\n\n" if predict.is_demo(next(iter(offered.values()))[0]) else ""
-        with tempfile.TemporaryDirectory() as scratch:
-            os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}
+    offered = choices(args.results_dir / args.run)
+    first = next(iter(offered.values()))
+    loaded(tuple(first))                                        # so that the first answer need not wait for it
+    note = f"**{DEMO_MODEL}**\n\n" if inference.is_demo(first[0]) else ""
+    with tempfile.TemporaryDirectory() as scratch:
+        os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}
+        try:
             import gradio
-            fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-            page(offered, note).launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb",
-                                       share=False, ssr_mode=False, theme=gradio.themes.Default(**fonts),
-                                       footer_links=[], run_history=False, enable_monitoring=False)
-    except ImportError as problem:
-        stop(f"the page needs gradio ({problem}): pip install -r requirements-app.txt")
-    except (predict.PredictError, runs.RunError, OSError) as problem:        # OSError: the port is taken
-        stop(problem)
-
-
-def stop(problem):
-    print(f"app.py: error: {problem}", file=sys.stderr)
-    sys.exit(2)
+        except ImportError as problem:
+            raise UserError(f"the page needs gradio ({problem}): pip install -r requirements-app.txt") from problem
+        fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+        page(offered, note).launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb",
+                                   share=False, ssr_mode=False, theme=gradio.themes.Default(**fonts),
+                                   footer_links=[], run_history=False, enable_monitoring=False)
 
 
 if __name__ == "__main__":
-    main(ARGUMENTS)
+    run_command("app.py", main, ARGUMENTS)              # an OSError: the port is taken

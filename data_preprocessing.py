@@ -1,8 +1,9 @@
-"""Clips on disk in, arrays ready for training out: checks, loads, augments, caches, normalises.
+"""Clips on disk in, arrays ready for training out: checks, loads, augments, extracts, caches.
 
-    table of clips (corpora.py) --survey--> + duration, level, recording
-           --build_features--> one array per feature (clips, 1 + copies, frames, n), cached on disk
-           --normaliser, normalise--> zero mean, unit variance over the training part, zero where padded
+    table of clips (ser/corpora.py) --survey--> + duration, level, recording
+           --build_features--> one array per feature (clips, variants, frames, n), cached on disk
+
+Variant 0 of a clip is the clip itself, the others are its augmented copies.
 
     python data_preprocessing.py --download [DIR]      fetch RAVDESS speech (208 MB), then the data report
     python data_preprocessing.py --check [DIR]         the data report alone, with problem files by name
@@ -13,34 +14,28 @@ import hashlib
 import importlib.metadata
 import io
 import os
-import re
 import shutil
-import signal
-import sys
-import threading
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
 import numpy as np
 import pandas as pd
-import soundfile
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-import config
 import features
-from ser import corpora, download, seeds, signals
-from ser.corpora import DataError
-from ser.files import code_fingerprint, hash_json, with_path_in_error, write_atomically
+from features import pad_or_crop
+from ser import corpora, download, seeds
+from ser.audio import load_waveform, read_audio
+from ser.errors import UserError, run_command, with_path_in_error
+from ser.files import hash_json, write_atomically
+from ser.identity import code_hash
+from ser.signals import ignore_sigint_in_worker, install_interrupt_handler
 
 DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
-MIN_SECONDS = 0.1         # about one frame: anything shorter is a mistake
-ROWS_AT_ONCE = 256             # clips in memory while the normaliser is fitted
-SAMPLE_RATE_LIMITS = (1000, 1_000_000)      # Hz; what lies outside is a wrong header
-MAX_AMPLITUDE = 2.0**31              # full scale is 1; more than any whole number that sound is kept in
-SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
 # -- checking --------------------------------------------------------------------------------------
 def survey(clips, cache_dir, jobs=-1):
@@ -48,27 +43,27 @@ def survey(clips, cache_dir, jobs=-1):
 
     Clips with identical sound get one recording id (the first file's stem), whatever their names. Where the table has a
     column recording already, clips that share it share the new one.
-    raises : DataError listing every file that cannot be used.
+    raises : UserError listing every file that cannot be used.
     """
-    kept = Path(cache_dir) / f"survey-{hash_json([files_key(clips), code_fingerprint(__file__)])}.csv"
-    if not kept.exists():
+    key = hash_json([files_key(clips), code_hash("data_preprocessing:inspect_clip")])
+    cached = Path(cache_dir) / f"survey-{key}.csv"
+    if not cached.exists():
         measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(inspect_clip)(path) for path in clips.path)
         bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
         if bad:
             headline = f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:"
-            raise DataError("\n".join([headline, *bad]))
+            raise UserError("\n".join([headline, *bad]))
         facts = pd.DataFrame(measured)
         facts.insert(0, "file", clips.file)
-        with write_atomically(kept) as draft:
-            facts.to_csv(draft, index=False)
-    clips = clips.merge(pd.read_csv(kept, dtype={"file": str}), on="file", validate="one_to_one")
+        with write_atomically(cached) as tmp_path:
+            facts.to_csv(tmp_path, index=False)
+    clips = clips.merge(pd.read_csv(cached, dtype={"file": str}), on="file", validate="one_to_one")
     return clips.assign(recording=recording_groups(clips))
 
 
 def recording_groups(clips):
-    """Names of the recordings that must not part, (clips,): what shares its sound, or a name in the column recording.
-
-    Shared by way of a third clip counts as well. A name is the stem of the recording's first file.
+    """Group id of each clip, (clips,): clips with identical sound or the same value in the column recording form one
+    group, also by way of a third clip, and stay on one side of every split. It is the stem of the group's first file.
     """
     first, before = clips.file, None
     while not first.equals(before):
@@ -82,7 +77,7 @@ def inspect_clip(path):
     """Facts of one file (dict), or what is wrong with it (str)."""
     try:
         samples, rate = read_audio(path)
-    except DataError as problem:
+    except UserError as problem:
         return str(problem)
     return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(float(np.abs(samples).max())),
                 rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))),
@@ -115,55 +110,6 @@ def data_report(corpus, clips):
     if corpus.complete not in (None, len(clips)):
         lines.append(f"warning: {corpus.name} is {corpus.complete} clips; results on {len(clips)} do not compare")
     return "\n".join(lines)
-
-
-# -- loading ---------------------------------------------------------------------------------------
-def read_audio(path):
-    """Any file libsndfile reads, checked: float32 mono (samples,), full scale 1, and its rate in Hz.
-
-    raises : DataError (without the file's name) for audio that cannot be trained on
-    """
-    try:
-        with soundfile.SoundFile(path) as sound:
-            samples = sound.read(dtype="float32", always_2d=True).mean(axis=1)      # (samples,)
-            # A size of 2^32 - 1 means that the writer could not know it: a stream.
-            cut_off = re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE)
-            rate = sound.samplerate
-    except UnicodeError as problem:
-        raise DataError("its name is not UTF-8; rename it") from problem
-    except (soundfile.LibsndfileError, OSError) as problem:
-        raise DataError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
-    if len(samples) == 0:
-        raise DataError("empty: no samples")
-    if not SAMPLE_RATE_LIMITS[0] <= rate <= SAMPLE_RATE_LIMITS[1]:
-        raise DataError(f"has a sample rate of {rate} Hz, which cannot be right")
-    if len(samples) < MIN_SECONDS * rate:
-        raise DataError(f"too short: {len(samples) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
-    if cut_off:
-        raise DataError("truncated: the header promises more samples than the file holds")
-    if not np.isfinite(samples).all():
-        raise DataError("holds values that are not finite numbers")
-    if np.abs(samples).max() > MAX_AMPLITUDE:
-        raise DataError(f"holds values up to {np.abs(samples).max():.0e}, where full scale is 1")
-    if np.abs(samples).max() < SILENCE_PEAK:
-        raise DataError("silent: no sample above -80 dBFS")
-    return samples, rate
-
-
-def load_waveform(path, *, sr, trim_db, peak_normalise):
-    """A file (its path, or open) as the features want it: float32 (samples,) at `sr` Hz, mono, its ends trimmed."""
-    return resample_and_trim(*read_audio(path), sr=sr, trim_db=trim_db, peak_normalise=peak_normalise)
-
-
-def resample_and_trim(y, rate, *, sr, trim_db, peak_normalise):
-    """A waveform (samples,) at `rate` Hz -> resampled to `sr` Hz, its ends trimmed."""
-    import librosa
-    import soxr
-    if rate != sr:
-        y = soxr.resample(y, rate, sr, quality="HQ")
-    if trim_db is not None:
-        y, _ = librosa.effects.trim(y, top_db=trim_db, frame_length=2048, hop_length=512)
-    return y / np.abs(y).max() if peak_normalise else y
 
 
 # -- augmentation ----------------------------------------------------------------------------------
@@ -204,53 +150,83 @@ def add_noise(y, rng, *, snr_db):
 
 
 # -- features of the whole corpus, cached ----------------------------------------------------------
-def build_features(clips, settings, jobs=-1, delayed=joblib.delayed):
-    """Features of every clip and its copies, from the cache or computed now.
+@dataclass(frozen=True)
+class Extraction:
+    """All that decides the arrays of a corpus, apart from its clips."""
+    names: tuple            # rows of features.FEATURES
+    loading: dict           # sr (Hz), trim_db, peak_normalise, as `load_waveform` takes them
+    params: dict            # as features.Clip takes them
+    n_frames: int           # of each clip, by padding or cropping
+    n_augmented: int        # copies of each clip
+    augmentation: dict      # stretch_rate, pitch_semitones, noise_snr_db, as `augment` takes them
+    seed: int
+
+
+def extraction_params(settings, names):
+    """The Extraction of some features under the settings of config.py. raises : UserError"""
+    s, fmax = settings, settings.F_MAX or settings.SAMPLE_RATE / 2
+    if fmax > s.SAMPLE_RATE / 2:
+        raise UserError(f"config.py: F_MAX = {fmax!r} is above half of SAMPLE_RATE, where there is no sound")
+    if s.F_MIN >= fmax:
+        raise UserError(f"config.py: F_MIN = {s.F_MIN!r} is not below F_MAX = {fmax!r}")
+    return Extraction(
+        names=tuple(names),
+        loading=dict(sr=s.SAMPLE_RATE, trim_db=s.TRIM_DB, peak_normalise=s.PEAK_NORMALISE),
+        params=dict(sr=s.SAMPLE_RATE, n_fft=s.N_FFT, hop_length=s.HOP_LENGTH, n_mels=s.N_MELS, n_mfcc=s.N_MFCC,
+                    n_gauss=s.N_GAUSS, n_gauss_coefficients=s.N_GAUSS_COEFFICIENTS, fmin=s.F_MIN, fmax=fmax,
+                    top_db=s.TOP_DB),
+        n_frames=1 + int(s.CLIP_SECONDS * s.SAMPLE_RATE) // s.HOP_LENGTH, n_augmented=s.N_AUGMENTED,
+        augmentation=dict(stretch_rate=s.STRETCH_RATE, pitch_semitones=s.PITCH_SEMITONES, noise_snr_db=s.NOISE_SNR_DB),
+        seed=s.SEED)
+
+
+def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed):
+    """Features of every clip and its augmented copies, from the cache or computed now.
 
     returns : namespace with key (str, names the cache entry), folder, and memory-mapped float32 arrays
-      sequences    {feature: (clips, 1 + copies, frames, n)}: version 0 is the clip itself, padded with 0
-      functionals  {feature: (clips, 1 + copies, 13 n)}
-      lengths      int (clips, 1 + copies), real frames
+      sequences    {feature: (clips, variants, frames, n)}: variant 0 is the clip itself; padded with 0
+      functionals  {feature: (clips, variants, 13 n)}
+      lengths      int (clips, variants), real frames
       trimmed_seconds (clips,)
-    raises : DataError for an entry that is damaged, OSError
+    raises : UserError for an entry that is damaged, OSError
     """
-    key = features_key(clips, settings)
-    folder = Path(settings.CACHE_DIR) / f"features-{key}"
+    key = features_key(clips, extraction)
+    folder = Path(cache_dir) / f"features-{key}"
     if not folder.exists():
-        extract_corpus(clips, settings, folder, jobs, delayed)
+        extract_corpus(clips, extraction, folder, jobs, delayed)
     try:
         return open_features(folder)
     except (EOFError, KeyError, ValueError) as problem:
-        raise DataError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
+        raise UserError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
 
 
 def open_features(folder):
     """What `build_features` wrote to `folder`, memory-mapped."""
     paths = sorted(Path(folder).glob("*.npy"))
     arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
-    pick = lambda kind: {name.split("-")[0]: array for name, array in arrays.items() if name.endswith(kind)}  # noqa: E731
-    return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder),
-                           sequences=pick("-sequences"), functionals=pick("-functionals"),
+    by_feature = {kind: {name.removesuffix(f"-{kind}"): array for name, array in arrays.items()
+                         if name.endswith(f"-{kind}")} for kind in ("sequences", "functionals")}
+    return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder), **by_feature,
                            lengths=arrays["lengths"], trimmed_seconds=arrays["trimmed_seconds"])
 
 
-def features_key(clips, settings):
-    """Hash of everything that can change the arrays: sounds, settings, code and libraries."""
-    return hash_json([clips.file.tolist(), clips.sound.tolist(), settings.LOADING_SETTINGS, settings.FEATURE_SETTINGS,
-                   settings.N_FRAMES, settings.N_AUGMENTED, settings.AUGMENTATION_SETTINGS, settings.SEED,
-                   code_fingerprint(features.__file__, seeds.__file__, __file__),
-                   [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
+def features_key(clips, extraction):
+    """Hash of everything that can change the arrays: sounds, parameters, code and libraries."""
+    functions = [f"features:{features.FEATURES[name].function.__name__}" for name in extraction.names]
+    code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",))
+    return hash_json([clips.file.tolist(), clips.sound.tolist(), asdict(extraction), code,
+                      [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 
 
-def extract_corpus(clips, settings, folder, jobs, delayed):
+def extract_corpus(clips, extraction, folder, jobs, delayed):
     """Fill `folder` with arrays, clips in parallel. Written beside it and renamed, so it is whole or absent."""
-    draft = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    tmp_path = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     for leftover in folder.parent.glob("features-*.partial"):           # of a process killed an hour ago or more
         if time.time() - leftover.stat().st_mtime > 3600:
             shutil.rmtree(leftover, ignore_errors=True)
-    shutil.rmtree(draft, ignore_errors=True)        # process ids repeat
-    draft.mkdir(parents=True)
-    work = functools.partial(extract_clip, settings=settings, driver=os.getpid())
+    shutil.rmtree(tmp_path, ignore_errors=True)        # process ids repeat
+    tmp_path.mkdir(parents=True)
+    work = functools.partial(extract_clip, extraction=extraction, driver=os.getpid())
     tasks = (delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
              for index, (file, path) in enumerate(zip(clips.file, clips.path)))
     arrays = {}
@@ -259,17 +235,17 @@ def extract_corpus(clips, settings, folder, jobs, delayed):
         for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
             for name, value in results.items():
                 if name not in arrays:
-                    arrays[name] = new_array(draft / f"{name}.npy", value.dtype, (len(clips), *value.shape))
+                    arrays[name] = new_array(tmp_path / f"{name}.npy", value.dtype, (len(clips), *value.shape))
                 arrays[name][index] = value
         for array in arrays.values():
             array.flush()
         try:
-            os.replace(draft, folder)
+            os.replace(tmp_path, folder)
         except OSError:
             if not folder.exists():     # else another process was faster, with the same arrays
                 raise
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def new_array(path, dtype, shape):
@@ -285,88 +261,42 @@ def new_array(path, dtype, shape):
     return array
 
 
-def extract_clip(index, file, content, settings, driver):
-    """One clip (the bytes of its file) and its copies -> its index and {array name: (1 + copies, ...)}."""
+def extract_clip(index, file, content, extraction, driver):
+    """One clip (the bytes of its file) and its augmented copies -> its index and {array name: (variants, ...)}."""
     ignore_sigint_in_worker(driver)
-    y = load_waveform(io.BytesIO(content), **settings.LOADING_SETTINGS)
-    versions = [y]
-    for copy in range(1, settings.N_AUGMENTED + 1):
-        rng = seeds.generator(settings.SEED, "augment", file, copy)
-        versions.append(augment(y, rng, sr=settings.LOADING_SETTINGS["sr"], **settings.AUGMENTATION_SETTINGS))
+    y = load_waveform(io.BytesIO(content), **extraction.loading)
+    variants = [y]
+    for copy in range(1, extraction.n_augmented + 1):
+        rng = seeds.generator(extraction.seed, "augment", file, copy)
+        variants.append(augment(y, rng, sr=extraction.loading["sr"], **extraction.augmentation))
     with threadpool_limits(1):          # matrix products in one order, whichever process this is
-        extracted = [features.extract(version, **settings.FEATURE_SETTINGS) for version in versions]
-    results = {"trimmed_seconds": np.float64(len(y) / settings.LOADING_SETTINGS["sr"])}
-    for feature in extracted[0]:
-        fitted = [pad_or_crop(version[feature], settings.N_FRAMES) for version in extracted]
-        x, lengths = np.stack([x for x, _ in fitted]), np.array([length for _, length in fitted])
-        results[f"{feature}-sequences"] = x                                         # (1 + copies, frames, n)
-        results[f"{feature}-functionals"] = features.functionals(x, lengths)        # (1 + copies, 13 n)
-        results["lengths"] = lengths                                                # the same for every feature
-    return index, results
+        extracted = [features.extract(variant, extraction.names, **extraction.params) for variant in variants]
+    arrays = {"trimmed_seconds": np.float64(len(y) / extraction.loading["sr"])}
+    for feature in extraction.names:
+        padded = [pad_or_crop(variant[feature], extraction.n_frames) for variant in extracted]
+        x, lengths = np.stack([x for x, _ in padded]), np.array([length for _, length in padded])
+        arrays[f"{feature}-sequences"] = x                                          # (variants, frames, n)
+        arrays[f"{feature}-functionals"] = features.functionals(x, lengths)         # (variants, 13 n)
+        arrays["lengths"] = lengths                                                 # the same for every feature
+    return index, arrays
 
 
-def ignore_sigint_in_worker(driver):
-    """Ctrl-C in a terminal reaches every process; only `driver` (a process id) shall act on it."""
-    if os.getpid() != driver and threading.current_thread() is threading.main_thread():     # dask: another thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def pad_or_crop(x, frames):
-    """(any, n) -> (frames, n) and its real frames: zeros added at the end, or the middle kept."""
-    start = max(0, (len(x) - frames) // 2)
-    x = x[start:start + frames]
-    return np.pad(x, ((0, frames - len(x)), (0, 0))), len(x)
-
-
-# -- normalisation ---------------------------------------------------------------------------------
-def fit_scaler(x, lengths=None, rows=None, weights=None):
-    """Mean of each column over the real frames of the *training part*, and its standard deviation over its weight.
-
-    x       : (clips, frames, n) with lengths (clips,), or (clips, n) without; may be memory-mapped, as it is read in
-              pieces
-    rows    : int, the clips of the training part; None: all of them
-    weights : (n,), what each column counts, or each that 13 n functionals are of; None: all 1
-    returns : mean (n,), std (n,), float32
-    """
-    rows = np.arange(len(x)) if rows is None else rows
-    count, total, squares = 0, 0, 0
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        piece = rows[start:start + ROWS_AT_ONCE]
-        values = np.asarray(x[piece], np.float64)
-        if lengths is not None:
-            values = values[np.arange(x.shape[1]) < lengths[piece, None]]               # (real frames, n)
-        count, total, squares = count + len(values), total + values.sum(axis=0), squares + (values**2).sum(axis=0)
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    std = np.where(std > 1e-6, std, 1) / (1 if weights is None else np.resize(weights, std.shape))
-    return mean.astype(np.float32), std.astype(np.float32)
-
-
-def standardise(x, mean, std, lengths=None):
-    """(x - mean) / std, and exactly 0 in padded frames, which is how the nets know them."""
-    x = (x - mean) / std
-    if lengths is not None:
-        x[np.arange(x.shape[1]) >= lengths[:, None]] = 0
-    return x
-
-
-def main(arguments=None):
+def parse(arguments=None):
     parser = argparse.ArgumentParser(description="The data report: clips, emotions, actors, what is left out and why.")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--check", metavar="PLACE", help="folder with clips, or a CSV of them (default: as train.py)")
     which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOAD_DIR, type=Path,
                        help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
                        "where train.py finds it), then report")
-    args = parser.parse_args(arguments)
-    try:
-        if args.download and not is_complete(args.download):
-            download.fetch(args.download)
-        corpus = corpora.find_corpus(args.download or corpora.data_dir(args.check))
-        clips = survey(corpus.clips, config.CACHE_DIR)
-    except (DataError, ValueError, OSError) as problem:
-        print(f"data_preprocessing.py: error: {problem}", file=sys.stderr)
-        sys.exit(2)
-    print(data_report(corpus, clips))
+    return parser.parse_args(arguments)
+
+
+def main(args):
+    import config
+    if args.download and not is_complete(args.download):
+        download.fetch(args.download)
+    corpus = corpora.find_corpus(args.download or corpora.data_dir(args.check, config.DATA_DIR), config.CLASSES)
+    print(data_report(corpus, survey(corpus.clips, config.CACHE_DIR)))
 
 
 def is_complete(folder):
@@ -375,5 +305,5 @@ def is_complete(folder):
 
 
 if __name__ == "__main__":
-    signals.install_interrupt_handler()
-    main()
+    install_interrupt_handler()
+    run_command("data_preprocessing.py", main, parse())

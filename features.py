@@ -5,37 +5,83 @@
                                           any of the three       --functionals---->  (13 n,)
 
 frames = 1 + samples // hop_length; frame t is centred on sample t * hop_length. One short-time Fourier
-transform per clip serves all three features: `extract` is the way in.
+transform per clip serves all features: `extract` is the way in. A new feature is a function of a `Clip` and
+its row in FEATURES.
 """
 import functools
+from typing import NamedTuple
 
 import librosa
 import numpy as np
-import scipy.fft
 
-NAMES = ("mfcc", "mel", "gauss")
-CEPSTRA = ("mfcc", "gauss")
 FUNCTIONALS = ("mean", "std", "max", "min", "median", "skewness", "kurtosis",
                "p10", "p25", "p75", "p90", "range", "iqr")
 PERCENTILES = (10, 25, 50, 75, 90)
-AMIN = 1e-10          # added to nothing, only a floor under the logarithm: -100 dB
+AMIN = 1e-10            # floor under a power before its logarithm: -100 dB
+ROWS_AT_ONCE = 256      # clips in memory while a scaler is fitted
 
 
-def extract(y, *, sr, n_fft, hop_length, n_mels, n_mfcc, n_gauss, n_gauss_coefficients, fmin, fmax, top_db):
-    """All features of one clip.
+class Clip:
+    """What the features of one clip are made of; what several of them need is computed once.
 
-    y : float (samples,), mono, sampled at `sr` (in Hz)
-    returns : {"mfcc": (frames, n_mfcc), "mel": (frames, n_mels) in dB,
-               "gauss": (frames, n_gauss_coefficients)}, float32
+    y      : float (samples,), mono, sampled at params["sr"] (in Hz)
+    params : dict of sr, n_fft, hop_length (samples), n_mels, n_mfcc, n_gauss, n_gauss_coefficients, fmin, fmax (Hz),
+             top_db (dB)
     """
-    power = power_spectrogram(y, n_fft=n_fft, hop_length=hop_length)            # (frames, bins)
-    mel = mel_spectrogram(power, sr=sr, n_mels=n_mels, fmin=fmin, fmax=fmax, top_db=top_db)
-    return {
-        "mfcc": cepstrum(mel, n_mfcc),
-        "mel": mel,
-        "gauss": gaussian_cepstrum(power, sr=sr, n_filters=n_gauss, n_coefficients=n_gauss_coefficients,
-                                   fmin=fmin, fmax=fmax, top_db=top_db),
-    }
+    def __init__(self, y, **params):
+        self.y, self.params = y, params
+
+    def picked(self, *names):
+        """{name: value} of some of the params."""
+        return {name: self.params[name] for name in names}
+
+    @functools.cached_property
+    def power(self):
+        """float32 (frames, 1 + n_fft/2), see `power_spectrogram`."""
+        return power_spectrogram(self.y, **self.picked("n_fft", "hop_length"))
+
+    @functools.cached_property
+    def mel(self):
+        """dB (frames, n_mels), see `mel_spectrogram`."""
+        return mel_spectrogram(self.power, **self.picked("sr", "n_mels", "fmin", "fmax", "top_db"))
+
+
+def mfcc(clip):
+    """Mel-frequency cepstral coefficients: float32 (frames, n_mfcc)."""
+    return cepstrum(clip.mel, clip.params["n_mfcc"])
+
+
+def mel(clip):
+    """Mel spectrogram: float32 (frames, n_mels), dB re full scale."""
+    return clip.mel
+
+
+def gauss(clip):
+    """Gaussian filterbank cepstra: float32 (frames, n_gauss_coefficients)."""
+    return gaussian_cepstrum(clip.power, n_filters=clip.params["n_gauss"],
+                             n_coefficients=clip.params["n_gauss_coefficients"],
+                             **clip.picked("sr", "fmin", "fmax", "top_db"))
+
+
+class Feature(NamedTuple):
+    """A row of FEATURES."""
+    function: object        # Clip -> float (frames, n)
+    label: str              # in figures and reports
+    axis: str               # what its n columns are
+    cepstral: bool          # whether `cepstral_weights` falls with the column
+
+
+FEATURES = {
+    "mfcc":  Feature(mfcc,  "MFCC",             "coefficient", True),
+    "mel":   Feature(mel,   "Mel spectrogram",  "band",        False),
+    "gauss": Feature(gauss, "Gaussian cepstra", "coefficient", True),
+}
+
+
+def extract(y, names, **params):
+    """Some features of one clip: float (samples,) -> {name: float32 (frames, n)}; `params` as in `Clip`."""
+    clip = Clip(y, **params)
+    return {name: FEATURES[name].function(clip) for name in names}
 
 
 def power_spectrogram(y, *, n_fft, hop_length):
@@ -70,6 +116,7 @@ def gaussian_cepstrum(power, *, sr, n_filters, n_coefficients, fmin, fmax, top_d
 
 def cepstrum(decibels, n_coefficients):
     """The first coefficients of the orthonormal DCT-II over the band axis: (frames, bands) -> (frames, n)."""
+    import scipy.fft
     return scipy.fft.dct(decibels, type=2, norm="ortho", axis=1)[:, :n_coefficients]
 
 
@@ -79,15 +126,15 @@ def power_to_db(power, top_db):
     return level if top_db is None else np.maximum(level, level.max() - top_db)
 
 
-def cepstral_weights(feature, n, lifter):
-    """What each column of a feature counts, once it varies as much as any other: float (n,), root mean square 1.
+def cepstral_weights(feature, n, decay):
+    """Weight of each column of a feature after standardisation: float (n,), root mean square 1.
 
-    Coefficient k of a cepstrum counts exp(-k / lifter), in the manner of liftering (Juang et al., "On the use of
-    bandpass liftering in speech recognition", 1987); mel bands, or None for a lifter, count alike.
+    Coefficient k of a cepstrum weighs exp(-k / decay), in the manner of liftering (Juang et al., "On the use of
+    bandpass liftering in speech recognition", 1987); the columns of other features, or with decay None, weigh the same.
     """
-    if feature not in CEPSTRA or lifter is None:
+    if not FEATURES[feature].cepstral or decay is None:
         return np.ones(n)
-    falling = np.exp(-np.arange(n) / lifter)
+    falling = np.exp(-np.arange(n) / decay)
     return falling / np.sqrt(np.mean(falling**2))
 
 
@@ -125,11 +172,11 @@ def functionals(x, lengths):
     """
     x, lengths = np.asarray(x, np.float64), np.asarray(lengths)
     clips, frames, n = x.shape
-    real = np.arange(frames)[:, None] < lengths[:, None, None]                  # (clips, frames, 1)
+    mask = np.arange(frames)[:, None] < lengths[:, None, None]                  # (clips, frames, 1), True if real
     count = lengths[:, None].astype(float)                                      # (clips, 1)
 
-    mean = np.where(real, x, 0).sum(axis=1) / count                             # (clips, n)
-    deviation = np.where(real, x - mean[:, None], 0)
+    mean = np.where(mask, x, 0).sum(axis=1) / count                             # (clips, n)
+    deviation = np.where(mask, x - mean[:, None], 0)
     square = deviation * deviation
     variance, third, fourth = (power.sum(axis=1) / count for power in (square, square * deviation, square * square))
     std = np.sqrt(variance)
@@ -138,7 +185,7 @@ def functionals(x, lengths):
     skewness = np.where(varies, third / scale**3, 0)
     kurtosis = np.where(varies, fourth / scale**4 - 3, 0)
 
-    ascending = np.sort(np.where(real, x, np.inf), axis=1)                      # padding goes last
+    ascending = np.sort(np.where(mask, x, np.inf), axis=1)                      # padding goes last
     p10, p25, median, p75, p90 = (percentile(ascending, lengths, p) for p in PERCENTILES)
     low, high = ascending[:, 0], percentile(ascending, lengths, 100)
     columns = (mean, std, high, low, median, skewness, kurtosis, p10, p25, p75, p90, high - low, p75 - p25)
@@ -152,3 +199,42 @@ def percentile(ascending, lengths, p):
     above = np.minimum(below + 1, lengths - 1)
     clip, share = np.arange(len(lengths)), (position - below)[:, None]
     return (1 - share) * ascending[clip, below] + share * ascending[clip, above]
+
+
+# -- frames of equal number, columns of equal size ---------------------------------------------------
+def pad_or_crop(x, frames):
+    """(any, n) -> (frames, n) and its real frames: zeros added at the end, or the middle kept."""
+    start = max(0, (len(x) - frames) // 2)
+    x = x[start:start + frames]
+    return np.pad(x, ((0, frames - len(x)), (0, 0))), len(x)
+
+
+def fit_scaler(x, lengths=None, rows=None, weights=None):
+    """Mean of each column over the real frames of the *training clips*, and its standard deviation over its weight.
+
+    x       : (clips, frames, n) with lengths (clips,), or (clips, n) without; may be memory-mapped, as it is read in
+              pieces
+    rows    : int, the training clips; None: all of them
+    weights : (n,), of each column (`cepstral_weights`), or of the n columns that 13 n functionals are of; None: all 1
+    returns : mean (n,), std (n,), float32
+    """
+    rows = np.arange(len(x)) if rows is None else rows
+    count, total, squares = 0, 0, 0
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        piece = rows[start:start + ROWS_AT_ONCE]
+        values = np.asarray(x[piece], np.float64)
+        if lengths is not None:
+            values = values[np.arange(x.shape[1]) < lengths[piece, None]]               # (real frames, n)
+        count, total, squares = count + len(values), total + values.sum(axis=0), squares + (values**2).sum(axis=0)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    std = np.where(std > 1e-6, std, 1) / (1 if weights is None else np.resize(weights, std.shape))
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def standardise(x, mean, std, lengths=None):
+    """(x - mean) / std, and exactly 0 in padded frames, which is how the networks recognise them."""
+    x = (x - mean) / std
+    if lengths is not None:
+        x[np.arange(x.shape[1]) >= lengths[:, None]] = 0
+    return x

@@ -28,8 +28,8 @@ NORM_MOMENTUM = 0.95                    # of the running statistics: settles wit
 def cnn1d(input_shape, classes):
     """CNN of gated residual blocks, each twice as wide in time as the one before, every one read out."""
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
-    x, real = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    _, _, readouts = gated_stack(x, real, CNN1D_DILATIONS)
+    x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
+    _, _, readouts = gated_stack(x, mask, CNN1D_DILATIONS)
     return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["cnn1d"]), name="cnn1d")
 
 
@@ -39,26 +39,26 @@ def bilstm(input_shape, classes):
     Such a pyramid: Chan et al., "Listen, attend and spell", 2016.
     """
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
-    x, real = stem(frames, 96, kernel=5, stride=BILSTM_STRIDE)              # (batch, frames/3, 96)
+    x, mask = stem(frames, 96, kernel=5, stride=BILSTM_STRIDE)              # (batch, frames/3, 96)
     readouts = []
     for layer, units in enumerate(BILSTM_UNITS, start=1):
         if layer > 1:
-            x, real = max_pool_half(x), max_pool_half(real)
+            x, mask = max_pool_half(x), max_pool_half(mask)
         x = layers.Dropout(RECURRENT_DROPOUT["bilstm"])(x)
-        x = masked_bilstm(x, real, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
-        readouts.append(masked_mean(x, real))
+        x = masked_bilstm(x, mask, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
+        readouts.append(masked_mean(x, mask))
     return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["bilstm"]), name="bilstm")
 
 
 def hybrid(input_shape, classes):
     """Gated residual blocks as in `cnn1d`, then a bidirectional LSTM over what they found."""
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
-    x, real = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    x, real, readouts = gated_stack(x, real, HYBRID_DILATIONS)
-    x, real = max_pool_half(x), max_pool_half(real)                                         # (batch, frames/8, CHANNELS)
+    x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
+    x, mask, readouts = gated_stack(x, mask, HYBRID_DILATIONS)
+    x, mask = max_pool_half(x), max_pool_half(mask)                     # (batch, frames/8, CHANNELS)
     x = layers.Dropout(RECURRENT_DROPOUT["hybrid"])(x)
-    x = masked_bilstm(x, real, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
-    readouts.append(masked_mean(x, real))
+    x = masked_bilstm(x, mask, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
+    readouts.append(masked_mean(x, mask))
     return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["hybrid"]), name="hybrid")
 
 
@@ -72,8 +72,6 @@ def mlp(input_shape, classes):
         x = layers.Dropout(MLP_DROPOUT)(x)
     return Model(functionals, layers.Dense(classes, activation="softmax", name="emotion")(x), name="mlp")
 
-
-BUILDERS = {"cnn1d": cnn1d, "bilstm": bilstm, "hybrid": hybrid, "mlp": mlp}
 
 
 def average_ensemble(networks):
@@ -90,45 +88,45 @@ def average_ensemble(networks):
 def stem(frames, channels, kernel, stride):
     """First convolution: (batch, frames, n) -> (batch, frames/stride, channels), and which of these are real.
 
-    real : (batch, frames/stride, 1), 1 where at least one frame below is real, else 0
+    mask : (batch, frames/stride, 1), 1 where at least one frame below is real, else 0
     """
     steps = -(-frames.shape[1] // stride)
     # Padding is written out: "same" would shift the windows with the number of added frames.
-    real = ops.cast(ops.any(ops.not_equal(frames, 0.0), axis=-1, keepdims=True), "float32")
-    real = layers.ZeroPadding1D((0, steps * stride - frames.shape[1]))(real)
-    real = layers.MaxPooling1D(stride, stride)(real)
+    mask = ops.cast(ops.any(ops.not_equal(frames, 0.0), axis=-1, keepdims=True), "float32")
+    mask = layers.ZeroPadding1D((0, steps * stride - frames.shape[1]))(mask)
+    mask = layers.MaxPooling1D(stride, stride)(mask)
     left = (kernel - stride) // 2
     right = (steps - 1) * stride + kernel - frames.shape[1] - left
     x = layers.ZeroPadding1D((left, right))(frames)
     x = layers.Conv1D(channels, kernel, strides=stride, use_bias=False, name="stem")(x)
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)) * real, real
+    return layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)) * mask, mask
 
 
-def gated_stack(x, real, dilations):
-    """Groups of gated residual blocks, half the steps from group to group: -> x, real, [mean of each block]."""
+def gated_stack(x, mask, dilations):
+    """Groups of gated residual blocks, half the steps from group to group: -> x, mask, [mean of each block]."""
     readouts = []
     for stage, group in enumerate(dilations, start=1):
         if stage > 1:
-            x, real = max_pool_half(x), max_pool_half(real)
+            x, mask = max_pool_half(x), max_pool_half(mask)
         for dilation in group:
-            x = gated_block(x, real, dilation, f"stage{stage}_block{dilation}")
-            readouts.append(masked_mean(x, real))
-    return x, real, readouts
+            x = gated_block(x, mask, dilation, f"stage{stage}_block{dilation}")
+            readouts.append(masked_mean(x, mask))
+    return x, mask, readouts
 
 
-def gated_block(x, real, dilation, name):
+def gated_block(x, mask, dilation, name):
     """x * sigmoid(two convolutions): a residual block that lets through, or not, what it is given.
 
     (batch, steps, channels) -> the same shape. The kernels see every `dilation`-th step. The gate in place of a
     plain addition is TIM-Net's idea (Ye et al., "Temporal modeling matters", 2023).
     """
     channels, steps = x.shape[-1], x.shape[1]
-    gate, real = interleave(x, dilation), interleave(real, dilation)                    # (batch, rows, dilation, channels or 1)
+    gate, mask = interleave(x, dilation), interleave(mask, dilation)    # (batch, rows, dilation, channels or 1)
     for number in (1, 2):
         gate = layers.Conv2D(channels, (3, 1), padding="same", use_bias=False, name=f"{name}_conv{number}")(gate)
         gate = layers.BatchNormalization(momentum=NORM_MOMENTUM)(gate)
         if number == 1:
-            gate = layers.SpatialDropout2D(BLOCK_DROPOUT)(layers.Activation("relu")(gate) * real)
+            gate = layers.SpatialDropout2D(BLOCK_DROPOUT)(layers.Activation("relu")(gate) * mask)
     gate = ops.reshape(gate, (-1, gate.shape[1] * dilation, channels))[:, :steps]
     return x * ops.sigmoid(gate)
 
@@ -143,10 +141,10 @@ def interleave(x, dilation):
     return ops.reshape(x, (-1, rows, dilation, x.shape[-1]))
 
 
-def masked_bilstm(x, real, units, name):
+def masked_bilstm(x, mask, units, name):
     """Bidirectional LSTM over the real steps: (batch, steps, n) -> (batch, steps, 2 units), 0 where not real."""
     lstm = layers.Bidirectional(layers.LSTM(units, return_sequences=True), name=name)
-    return lstm(x, mask=ops.squeeze(real, -1) > 0) * real
+    return lstm(x, mask=ops.squeeze(mask, -1) > 0) * mask
 
 
 def max_pool_half(x):
@@ -154,9 +152,9 @@ def max_pool_half(x):
     return layers.MaxPooling1D(2, 2, padding="same")(x)
 
 
-def masked_mean(x, real):
+def masked_mean(x, mask):
     """Mean over the real steps of x, which is 0 elsewhere: (batch, steps, channels) -> (batch, channels)."""
-    return ops.sum(x, axis=1) / ops.maximum(ops.sum(real, axis=1), 1.0)
+    return ops.sum(x, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
 
 
 def classification_head(readouts, classes, dropout):

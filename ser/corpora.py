@@ -1,11 +1,12 @@
 """Where clips come from: a folder whose file names say what they hold, or a CSV of one's own -> a row per clip.
 
-    find(place)             RAVDESS, EMO-DB, CREMA-D, SAVEE or TESS, known by its file names; or a manifest, say my.csv:
-                            path,emotion,speaker[,recording,split,sex,intensity,statement,repetition]
-    across(train, test)     two of them joined: one to train on, the other to test on, the emotions they share
+    find_corpus(place)          RAVDESS, or another row of CORPORA, known by its file names; or a manifest, say my.csv:
+                                path,emotion,speaker[,recording,split,sex,intensity,statement,repetition]
+    join_corpora(train, test)   cross-corpus: one to train on, the other to test on, the emotions they share
 
-`recording` names clips that are parts or copies of one recording and must not part; `split` is train, validation or
-test, for a split of one's own (`--cv given`). A path is relative to the CSV. Nothing is decoded here.
+`recording` names clips that are parts or copies of one recording and stay on one side of every split; `split` is train,
+validation or test, for a split of one's own (`--protocol predefined`). A path is relative to the CSV. Nothing is
+decoded here. A new corpus is its row in CORPORA.
 """
 import os
 import re
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-import config
+from ser.errors import UserError
 
 # A file name of RAVDESS is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
 FIELDS = {
@@ -30,10 +31,11 @@ FIELDS = {
 }
 RAVDESS_NAME = re.compile(r"\d+(-\d+){6}")
 RAVDESS, RAVDESS_CLIPS = "RAVDESS speech", 1440
+EMOTIONS = tuple(FIELDS["emotion"].values())
 
 
 class Convention(NamedTuple):
-    """How the files of a corpus are named."""
+    """A row of CORPORA: how the files of a corpus are named."""
     clips: int              # of the whole corpus
     pattern: str            # of a file's stem; groups: actor, emotion, perhaps intensity, statement, repetition
     emotions: dict          # code -> name, RAVDESS's where there is one
@@ -58,15 +60,13 @@ CORPORA = {
         "angry": "angry", "disgust": "disgust", "fear": "fearful", "happy": "happy", "neutral": "neutral",
         "ps": "surprised", "sad": "sad"}, ("OA", "YA")),
 }
-REQUIRED_COLUMNS, OPTIONAL_COLUMNS = ("path", "emotion", "speaker"), ("recording", "split", "sex", "intensity", "statement", "repetition")
+REQUIRED_COLUMNS = ("path", "emotion", "speaker")
+OPTIONAL_COLUMNS = ("recording", "split", "sex", "intensity", "statement", "repetition")
 # What pandas, or another reader of the tables of a run, takes for something else than a word.
-RESERVED_WORDS = {"#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-             "NULL", "NaN", "None", "n/a", "nan", "null", "True", "TRUE", "true", "False", "FALSE", "false"}
+RESERVED_WORDS = {
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
+    "NaN", "None", "n/a", "nan", "null", "True", "TRUE", "true", "False", "FALSE", "false"}
 SPLITS = ("train", "validation", "test")
-
-
-class DataError(ValueError):
-    """Something is wrong with the user's data; the message names the file and the way out."""
 
 
 @dataclass(frozen=True)
@@ -86,58 +86,58 @@ class Corpus:
         return re.sub(r"\W+", "-", self.name.lower()).strip("-")
 
 
-def data_dir(argument=None):
-    """Where to look: the argument, else $RAVDESS_DIR, else config.DATA_DIR, else the project root."""
-    return Path(argument or os.environ.get("RAVDESS_DIR") or config.DATA_DIR or Path(__file__).parents[1])
+def data_dir(argument=None, default=None):
+    """Where to look for clips: the argument, else $RAVDESS_DIR, else `default`, else the project's folder."""
+    return Path(argument or os.environ.get("RAVDESS_DIR") or default or Path(__file__).parents[1])
 
 
-def find_corpus(place):
-    """The Corpus in a folder, or of a manifest (.csv).
+def find_corpus(place, class_order=EMOTIONS):
+    """The Corpus in a folder, or of a manifest (.csv); its classes in the order of `class_order`, then the others.
 
-    raises : DataError when there are no clips, or when a manifest cannot be used
+    raises : UserError when there are no clips, or when a manifest cannot be used
     """
     place = Path(place)
     if place.suffix.lower() == ".csv":
-        return read_manifest(place)
+        return read_manifest(place, class_order)
     rows, left_out = scan_ravdess(place)
     if rows:
-        return make_corpus(RAVDESS, rows, left_out, config.CLASSES, RAVDESS_CLIPS)
+        return make_corpus(RAVDESS, rows, left_out, class_order, complete=RAVDESS_CLIPS, all_classes=True)
     found = {name: scan_by_convention(place, convention) for name, convention in CORPORA.items()}
     name = max(found, key=lambda name: len(found[name][0]))
     rows, left_out = found[name]
     if not rows:
-        raise DataError(
+        raise UserError(
             f"{place}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below, nor clips named as those of "
             f"{', '.join(CORPORA)}. `python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder "
             "that has clips, or a CSV that lists your own, is named with --data-dir; --demo needs no data")
-    return make_corpus(name, rows, left_out, None, CORPORA[name].clips)
+    return make_corpus(name, rows, left_out, class_order, complete=CORPORA[name].clips)
 
 
-def make_corpus(name, rows, left_out, classes, complete=None):
-    """A Corpus of {file: row}. Classes, unless given, are those of the clips: first RAVDESS's, in its order."""
+def make_corpus(name, rows, left_out, class_order, complete=None, all_classes=False):
+    """A Corpus of {file: row}. Its classes are those of the clips, or all of `class_order`, in that order."""
     clips = pd.DataFrame([dict(file=file, **rows[file]) for file in sorted(rows)])
-    if classes is None:
-        present = set(clips.emotion)
-        classes = (*(known for known in config.CLASSES if known in present), *sorted(present - set(config.CLASSES)))
+    present = set(clips.emotion)
+    classes = tuple(class_order) if all_classes else (
+        *(known for known in class_order if known in present), *sorted(present - set(class_order)))
     clips["label"] = clips.emotion.map({emotion: label for label, emotion in enumerate(classes)})
-    return Corpus(name, clips, tuple(classes), left_out, complete)
+    return Corpus(name, clips, classes, left_out, complete)
 
 
 # -- RAVDESS ---------------------------------------------------------------------------------------
 def parse_name(name):
     """`03-01-06-01-02-01-12.wav` -> {"modality": "audio", ..., "emotion": "fearful", ..., "actor": 12}.
 
-    Raises DataError, naming the code, where a code is not one of RAVDESS's.
+    Raises UserError, naming the code, where a code is not one of RAVDESS's.
     """
     codes = Path(name).stem.split("-")
     if len(codes) != len(FIELDS):
-        raise DataError(f"{name}: {len(codes)} codes between dashes where RAVDESS has {len(FIELDS)}")
+        raise UserError(f"{name}: {len(codes)} codes between dashes where RAVDESS has {len(FIELDS)}")
     for (field, known), code in zip(FIELDS.items(), codes):
         if code not in known:
-            raise DataError(f"{name}: {field} code '{code}' is not one of {min(known)}..{max(known)}")
+            raise UserError(f"{name}: {field} code '{code}' is not one of {min(known)}..{max(known)}")
     fields = {field: FIELDS[field][code] for field, code in zip(FIELDS, codes)}
     if fields["emotion"] == "neutral" and fields["intensity"] == "strong":
-        raise DataError(f"{name}: intensity code '02' does not exist for neutral (emotion code '01')")
+        raise UserError(f"{name}: intensity code '02' does not exist for neutral (emotion code '01')")
     return fields
 
 
@@ -154,7 +154,7 @@ def scan_ravdess(folder):
             continue
         try:
             fields = parse_name(path.name)
-        except DataError as problem:
+        except UserError as problem:
             left_out["bad name"].append(str(problem))
             continue
         modality, channel = fields.pop("modality"), fields.pop("channel")
@@ -193,65 +193,66 @@ def scan_by_convention(folder, convention):
     return rows, left_out
 
 
-def read_manifest(path):
-    """The Corpus that a CSV lists. raises : DataError, naming the line where it can"""
+def read_manifest(path, class_order=EMOTIONS):
+    """The Corpus that a CSV lists. raises : UserError, naming the line where it can"""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
     except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
         hint = "; save it as UTF-8" if isinstance(problem, UnicodeError) else ""
-        raise DataError(f"{path}: not readable as CSV ({problem}){hint}") from problem
+        raise UserError(f"{path}: not readable as CSV ({problem}){hint}") from problem
     if not isinstance(table.index, pd.RangeIndex):
-        raise DataError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
+        raise UserError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
     table.columns = table.columns.str.strip().str.lower()
     missing = [name for name in REQUIRED_COLUMNS if name not in table]
     if missing and re.search("[;\t]", table.columns[0]):
-        raise DataError(f"{path}: its first line is {table.columns[0]!r}; save it with commas between the fields")
+        raise UserError(f"{path}: its first line is {table.columns[0]!r}; save it with commas between the fields")
     if missing:
-        raise DataError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "
+        raise UserError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "
                         f"{','.join(REQUIRED_COLUMNS)}[,{','.join(OPTIONAL_COLUMNS)}]")
     doubled = table.columns[table.columns.duplicated()]
     if len(doubled):
-        raise DataError(f"{path}: two of its columns are called {doubled[0]!r}")
+        raise UserError(f"{path}: two of its columns are called {doubled[0]!r}")
     table = table.map(str.strip)
     for name in [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in table)]:
         blank = table.index[table[name] == ""]
         if len(blank):
-            raise DataError(f"{path}: line {blank[0] + 2} has no {name}")
+            raise UserError(f"{path}: line {blank[0] + 2} has no {name}")
     for name in ("emotion", "speaker"):
         unfit = table.index[table[name].isin(RESERVED_WORDS) | (name == "emotion") & ~table[name].str[0].str.isalpha()]
         if len(unfit):
-            raise DataError(f"{path}: line {unfit[0] + 2} has {name} {table[name][unfit[0]]!r}, which the tables of a "
+            raise UserError(f"{path}: line {unfit[0] + 2} has {name} {table[name][unfit[0]]!r}, which the tables of a "
                             "run would not read back as a name")
     if table.empty or table.emotion.nunique() < 2:
-        raise DataError(f"{path}: at least two emotions are needed, and it has {table.emotion.nunique()}")
+        raise UserError(f"{path}: at least two emotions are needed, and it has {table.emotion.nunique()}")
     twice = table.path[table.path.duplicated()]
     if len(twice):
-        raise DataError(f"{path}: line {twice.index[0] + 2} lists {twice.iloc[0]} a second time")
+        raise UserError(f"{path}: line {twice.index[0] + 2} lists {twice.iloc[0]} a second time")
     whole = table.path.map(lambda name: path.parent / name)
     absent = [name for name, file in zip(table.path, whole) if not file.is_file()]
     if absent:
-        raise DataError(f"{path}: {len(absent)} of its {len(table)} files do not exist, such as {absent[0]} (paths are "
+        raise UserError(f"{path}: {len(absent)} of its {len(table)} files do not exist, such as {absent[0]} (paths are "
                         f"relative to {path.parent})")
     if "split" in table and not set(table.split) <= set(SPLITS):
         unknown = table.index[~table.split.isin(SPLITS)][0]
-        raise DataError(f"{path}: line {unknown + 2} has split {table.split[unknown]!r}, which is not one of "
+        raise UserError(f"{path}: line {unknown + 2} has split {table.split[unknown]!r}, which is not one of "
                         f"{', '.join(SPLITS)}")
     columns = [name for name in table if name in {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}]
     rows = {row["path"]: dict({name: row[name] for name in columns if name not in ("path", "speaker")},
                               actor=row["speaker"], path=str(path.parent / row["path"]))
             for row in table.to_dict("records")}
-    return make_corpus(path.stem, rows, {"column not known": [name for name in table if name not in columns]}, None)
+    left_out = {"column not known": [name for name in table if name not in columns]}
+    return make_corpus(path.stem, rows, left_out, class_order)
 
 
 # -- two at once -----------------------------------------------------------------------------------
 def join_corpora(train, test):
     """One Corpus to train on and another to test on, as one with a column split; the emotions that both have.
 
-    raises : DataError when they share fewer than two
+    raises : UserError when they share fewer than two
     """
     shared = [emotion for emotion in train.classes if emotion in set(test.clips.emotion) & set(train.clips.emotion)]
     if len(shared) < 2:
-        raise DataError(f"{train.name} and {test.name} share {len(shared)} emotions; two are needed")
+        raise UserError(f"{train.name} and {test.name} share {len(shared)} emotions; two are needed")
     rows, not_shared = {}, []
     for number, (part, own) in enumerate((("train", train), ("test", test)), start=1):
         for row in own.clips.drop(columns="label").to_dict("records"):
@@ -262,4 +263,5 @@ def join_corpora(train, test):
                 rows[f"{number}-{own.short_name}/{row.pop('file')}"] = row
             else:
                 not_shared.append(row["file"])
-    return make_corpus(f"{train.name} to {test.name}", rows, {"emotion not shared": not_shared}, shared)
+    return make_corpus(f"{train.name} to {test.name}", rows, {"emotion not shared": not_shared}, shared,
+                       all_classes=True)

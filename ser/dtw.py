@@ -1,28 +1,27 @@
-"""How alike two clips are when each may be spoken at its own pace: dynamic time warping (DTW).
+"""Dynamic time warping (DTW): the distance of two clips after aligning them in time.
 
-    (frames, n) --with slopes, neighbours averaged--> (steps, 2 n) --best alignment with another--> distance
+    (frames, n) --with deltas, neighbours averaged--> (steps, 2 n) --best alignment with another--> distance
 
-Whoever speaks a sentence twice speaks it alike, faster here and slower there. The alignment takes that out and leaves
-what was said how: melody, timbre, level, and how they move. Nothing is learnt; svm.py learns from the distances.
+Two takes of a sentence differ in tempo. The alignment removes that and keeps how it was spoken: melody, timbre, level,
+and how they move. Nothing is trained here; study/svm.py trains on the distances.
 """
 import functools
 
-import librosa
-import numba
 import numpy as np
 
 DTW_PARAMS = dict(
-    slope_reach=5,              # frames to either side that a slope is measured over
-    slope_weight=4,             # frames: a column and what its slope adds up to in this time weigh the same
-    stride=2,                   # frames that become one step; the time taken falls with its square
+    delta_reach=5,              # frames to either side that a delta is estimated over
+    delta_weight=4,             # frames: a column and what its delta adds up to in this time weigh the same
+    stride=2,                   # frames that are averaged to one step; the time taken falls with its square
 )
-DIAGONAL_STEP_COST = 1.5                  # price of a step in both clips, in steps in one; under 2, it is cheaper to keep pace
+DIAGONAL_STEP_COST = 1.5        # weight of a step in both clips, where a step in one has 1; under 2 favours equal tempo
 
 
-def frame_descriptors(x, *, slope_reach, slope_weight, stride):
-    """What is compared of a clip: normalised frames, float (frames, n) -> float16 (ceil(frames / stride), 2 n)."""
-    slope = librosa.feature.delta(x, width=2 * slope_reach + 1, order=1, axis=0, mode="nearest")     # per frame
-    x = np.concatenate([x, slope_weight * slope], axis=1)                                           # (frames, 2 n)
+def frame_descriptors(x, *, delta_reach, delta_weight, stride):
+    """What is compared of a clip: standardised frames, float (frames, n) -> float16 (ceil(frames / stride), 2 n)."""
+    import librosa
+    delta = librosa.feature.delta(x, width=2 * delta_reach + 1, order=1, axis=0, mode="nearest")     # per frame
+    x = np.concatenate([x, delta_weight * delta], axis=1)                                           # (frames, 2 n)
     x = np.pad(x, ((0, -len(x) % stride), (0, 0)), mode="edge")
     return x.reshape(-1, stride, x.shape[1]).mean(axis=1).astype(np.float16)
 
@@ -51,32 +50,34 @@ def distances(clips, others=None):
 def compiled_row():
     """The compiled loop, made when it is first needed (two seconds): a clip, others one after another and where each of
     them starts -> float32 (others,)."""
+    import numba
     compiled = numba.njit(fastmath={"reassoc", "contract"})     # sums in any order, so that eight terms go at once
 
     @compiled
-    def apart(a, b):
+    def frame_distance(a, b):
         total = np.float32(0)
         for column in range(len(a)):
             total += (a[column] - b[column]) ** 2
         return np.sqrt(total)
 
     @compiled
-    def aligned(a, b):
-        cheapest = np.full(len(b) + 1, np.float32(np.inf))      # way to each step of b, now from the step of a before
-        cheapest[0] = 0
+    def dtw_distance(a, b):
+        accumulated_cost = np.full(len(b) + 1, np.float32(np.inf))  # up to each step of b, for the step of a before
+        accumulated_cost[0] = 0
         for i in range(len(a)):
-            diagonal, cheapest[0] = cheapest[0], np.float32(np.inf)
+            diagonal, accumulated_cost[0] = accumulated_cost[0], np.float32(np.inf)
             for j in range(len(b)):
-                here = apart(a[i], b[j])
-                way = min(diagonal + np.float32(DIAGONAL_STEP_COST) * here, cheapest[j + 1] + here, cheapest[j] + here)
-                diagonal, cheapest[j + 1] = cheapest[j + 1], way
-        return cheapest[len(b)] / np.float32(len(a) + len(b))
+                here = frame_distance(a[i], b[j])
+                cost = min(diagonal + np.float32(DIAGONAL_STEP_COST) * here, accumulated_cost[j + 1] + here,
+                           accumulated_cost[j] + here)
+                diagonal, accumulated_cost[j + 1] = accumulated_cost[j + 1], cost
+        return accumulated_cost[len(b)] / np.float32(len(a) + len(b))
 
     @compiled
     def row(clip, others, starts):
         result = np.zeros(len(starts) - 1, np.float32)
         for j in range(len(result)):
-            result[j] = aligned(clip, others[starts[j]:starts[j + 1]])
+            result[j] = dtw_distance(clip, others[starts[j]:starts[j + 1]])
         return result
 
     return row

@@ -1,6 +1,6 @@
 """Where the work runs: processes of this machine (loky), a dask cluster, or ray. joblib does the rest.
 
-    with parallel.engine("dask", "host:8786") as workers:     every joblib.Parallel in the block runs there
+    with parallel_backend("dask", "host:8786") as workers:     every joblib.Parallel in the block runs there
 
 A worker needs the packages of requirements.txt, one thread of its own, and neither this machine's disk nor the
 data set: it is sent the project's modules, and each task brings its sound or its features. Results come back to the
@@ -14,42 +14,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import joblib
 import numpy as np
 
-NAMES = ("loky", "dask", "ray")
+from ser.errors import UserError
+
+BACKENDS = ("loky", "dask", "ray")
 PROJECT = Path(__file__).parents[1]
-TIMEOUT_SECONDS = 10           # for a scheduler to answer
+TIMEOUT_SECONDS = 10            # for a scheduler to answer
 GO_ON = "Finished fits are kept; the same command goes on from there"
 
 
-class EngineError(ValueError):
-    """The engine cannot be reached, or broke; the message is one line for the user."""
-
-
 class Workers(NamedTuple):
-    """What a block of `engine` may use."""
+    """What a block of `parallel_backend` may use."""
     jobs: int                   # tasks that run side by side
     share: object               # {name: array} -> {name: what a task is given in its place}; see `fetch`
-    delayed: object             # joblib.delayed, or what does the same for this engine
+    delayed: object             # joblib.delayed, or what does the same for this backend
 
 
 @contextlib.contextmanager
 def parallel_backend(name, scheduler=None, jobs=None):
-    """Let joblib run its tasks on engine `name`, within the block.
+    """Let joblib run its tasks on the backend `name`, within the block.
 
     scheduler : address "HOST:PORT" of a dask scheduler or a ray head; None starts ray on this machine
-    jobs      : tasks side by side, at most; None: as many as the engine has workers
+    jobs      : tasks side by side, at most; None: as many as the backend has workers
     gives     : Workers
-    raises    : EngineError
+    raises    : UserError
     """
+    import joblib
     with {"loky": loky, "dask": dask, "ray": ray}[name](scheduler) as (backend, failures, share, delayed):
         with joblib.parallel_config(backend=backend):
             workers = joblib.effective_n_jobs(-1)
             try:
                 yield Workers(min(jobs or workers, workers) if name != "loky" else jobs or workers, share, delayed)
             except failures as problem:
-                raise EngineError(f"{name}: a worker ended before its task did, killed or out of memory "
+                raise UserError(f"{name}: a worker ended before its task did, killed or out of memory "
                                   f"({type(problem).__name__}). {GO_ON}; fewer --jobs need less memory") from problem
 
 
@@ -71,12 +69,13 @@ class OnWorker:
 @contextlib.contextmanager
 def loky(scheduler):
     """Processes of this machine."""
+    import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     yield "loky", (TerminatedWorkerError,), dict, joblib.delayed        # every process maps the arrays
 
 
 def disable_worker_recycling():
-    """Called in a worker: it is not to be replaced for having grown.
+    """Called in a worker of loky: it is not replaced for having grown.
 
     Where psutil is installed, loky ends a worker that has grown by 300 MB since its first task. TensorFlow does, once,
     and a new worker would load it and trace every network again.
@@ -95,6 +94,7 @@ def dask(scheduler):
     """
     distributed = import_optional("distributed", "requirements-dask.txt")
     import cloudpickle  # of dask
+    import joblib
     start = f"start it with `dask scheduler`, and workers with `dask worker {scheduler} --nworkers 2 --nthreads 1`"
 
     class Array(distributed.WorkerPlugin):          # local classes travel by value: workers need no module for them
@@ -121,13 +121,13 @@ def dask(scheduler):
     try:
         client = distributed.Client(scheduler, timeout=TIMEOUT_SECONDS)
     except (OSError, TimeoutError, ValueError) as problem:
-        raise EngineError(f"no dask scheduler answers at {scheduler}; {start}") from problem
+        raise UserError(f"no dask scheduler answers at {scheduler}; {start}") from problem
     with client:
         threads = client.nthreads()                                                 # {worker: threads}
         if not threads:
-            raise EngineError(f"the dask scheduler at {scheduler} has no workers; {start}")
+            raise UserError(f"the dask scheduler at {scheduler} has no workers; {start}")
         if set(threads.values()) != {1}:        # TensorFlow's seed and thread count belong to a process
-            raise EngineError(f"the dask workers at {scheduler} have {max(threads.values())} threads each, and a fit "
+            raise UserError(f"the dask workers at {scheduler} have {max(threads.values())} threads each, and a fit "
                               "needs a process of its own: start them with --nthreads 1")
         plugins = []
 
@@ -162,6 +162,7 @@ def dask(scheduler):
 @contextlib.contextmanager
 def ray(scheduler):
     """Ray's workers, on a running cluster or started here."""
+    import joblib
     ray_package = import_optional("ray", "requirements-ray.txt")
     from ray.util.joblib import ray_backend
 
@@ -177,7 +178,7 @@ def ray(scheduler):
         ray_package.init(scheduler, logging_level="ERROR", log_to_driver=False, include_dashboard=False if
                          scheduler is None else None, runtime_env=dict(working_dir=str(PROJECT), excludes=outside))
     except (OSError, ValueError, RuntimeError) as problem:
-        raise EngineError(f"no ray cluster answers at {scheduler}; start it with `ray start --head`, or leave "
+        raise UserError(f"no ray cluster answers at {scheduler}; start it with `ray start --head`, or leave "
                           "--scheduler out and ray runs on this machine") from problem
     joblib.register_parallel_backend("ray", Backend)
     try:
@@ -187,8 +188,14 @@ def ray(scheduler):
 
 
 def import_optional(package, requirements):
-    """A package that only some engines need."""
+    """A package that only some backends need. raises : UserError"""
     try:
         return __import__(package)
     except ImportError as problem:
-        raise EngineError(f"{package} is not installed: pip install -r {requirements}") from problem
+        raise UserError(f"{package} is not installed: pip install -r {requirements}") from problem
+
+
+def shutdown_workers():
+    """End the worker processes of this machine, whatever they are doing."""
+    from joblib.externals.loky import get_reusable_executor
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)

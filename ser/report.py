@@ -1,7 +1,7 @@
-"""A run on one page: tables and pictures of viz.py in a single HTML file that opens by double click.
+"""A run on one page: its tables and figures in a single HTML file that opens by double click.
 
 Nothing is fetched: pictures are embedded, styles are inline, there is no script. Light and dark follow the reader's
-system, and the page is readable on a phone.
+system, and the page is readable on a phone. `labels` is {name of a feature or model: text} throughout.
 """
 import base64
 from html import escape
@@ -10,22 +10,7 @@ import pandas as pd
 
 from ser import metrics
 
-# How to read each picture, by the beginning of its name; the longest that fits counts.
-CAPTIONS = {
-    "data_statistics": "How many clips of which kind there are, how long they are and how loud.",
-    "example_features": "What the networks are shown: one clip per emotion, as each feature.",
-    "comparison": "Further right is better; where the whiskers overlap widely, do not trust the order.",
-    "reliability": "On the grey diagonal a probability means what it says; below it the model is too sure of itself.",
-    "per_emotion": "Darker is better; a pale cell is an emotion that this model misses or overuses.",
-    "per_actor": "Darker is better; pale columns are voices that every model finds hard.",
-    "subgroups": "Darker is better; pairs of columns that differ show what the models depend on.",
-    "curves": "Validation that falls while training rises is overfitting; curves that still rise want more epochs.",
-    "heard": "Red is where the answer hangs on the sound; blue is where the sound speaks against it.",
-    "functionals": "Long bars are what the MLP cannot do without.",
-    "map": "Emotions that form islands are told apart; islands of one actor would mean that the voice decides.",
-    "confusion": "A row is what was spoken, a column what was heard; off the diagonal are the mistakes.",
-}
-N_HARDEST = 20            # clips named
+N_HARDEST = 20            # clips in the table of the hardest
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --quiet: #5c5c5c; --page: #fff; --line: #ddd; --stripe: #f6f7f9; }
@@ -48,12 +33,11 @@ code { font-size: 0.9em; overflow-wrap: anywhere; } dd { margin: 0 0 0.4rem 0; }
 """
 
 
-def page(run, pictures, named):
+def page(run, pictures, labels):
     """The HTML of a run's page (str).
 
-    run      : as runs.read_run gives it
-    pictures : [(name, path of a PNG), ...] in the order of the page
-    named    : name of a feature or model -> how it is called
+    run      : as study.runs.read_run gives it
+    pictures : [(name, path of a PNG, how to read it), ...] in the order of the page
     """
     config = run.config
     title = f"Speech emotion recognition: {run.folder.resolve().name}"
@@ -61,22 +45,30 @@ def page(run, pictures, named):
     parts = [f"<h1>{escape(title)}</h1>{demo}",
              section("Protocol", facts({"protocol": config["protocol"], "command": config["command"],
                                         "data": f"{config['data']}: {data_report(run.clips)}"}))]
-    if len(run.summary):
-        best_first = list(zip(run.summary.model, run.summary.feature))
-        parts += [section("Results", html_table(results_table(run.summary, named)) + note(
-                      "Per cent, mean ± standard deviation over folds; the interval is a 95 % bootstrap over actors; "
-                      "p is that of a corrected t-test against the model with the best validation accuracy.")),
-                  section("Per emotion", html_table(recall_table(in_class_order(run), "emotion", best_first, named))
-                          + note("Recall: of the clips of an emotion, per cent that were recognised.")),
-                  section("Per actor", html_table(recall_table(run.predictions, "actor", best_first, named))
-                          + note("Per cent of an actor's clips that were recognised.")),
-                  section("The hardest clips", html_table(hardest(run.predictions), words=True) + note(
-                      "Missed by most models; what they heard instead, most often first."))]
-    parts.append(section("Pictures", "".join(figure(name, path) for name, path in pictures)))
+    parts += result_sections(run, labels) if len(run.summary) else []
+    parts.append(section("Figures", "".join(figure(*picture) for picture in pictures)))
     parts.append(section("Environment", facts(run.environment)))
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
+
+
+def result_sections(run, labels):
+    """The tables of the results as sections; each names the kind of protocol, as their numbers depend on it."""
+    kind = "speaker-independent" if run.config["speaker_independent"] else "speaker-dependent"
+    experiments = list(zip(run.summary.model, run.summary.feature))             # best first
+    by_class = run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["classes"]))
+    return [
+        section(f"Results, {kind}", html_table(results_table(run.summary, labels)) + note(
+            "Per cent, mean ± standard deviation over folds. WA: weighted accuracy, the fraction of correct clips; its "
+            "95 % interval is a bootstrap over actors. UAR: unweighted average recall, the mean over emotions. p: "
+            "corrected t-test of WA against the model with the best validation accuracy.")),
+        section(f"Recall per emotion, {kind}", html_table(accuracy_table(by_class, "emotion", experiments, labels))
+                + note("Per cent of the clips of an emotion that were classified correctly.")),
+        section(f"Accuracy per actor, {kind}", html_table(accuracy_table(run.predictions, "actor", experiments, labels))
+                + note("Per cent of an actor's clips that were classified correctly.")),
+        section(f"The hardest clips, {kind}", html_table(hardest_clips(run.predictions), words=True) + note(
+            "Misclassified by most models, the ensemble apart; their predictions, most frequent first."))]
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -87,46 +79,41 @@ def data_report(clips):
             + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
 
-def results_table(summary, named):
+def results_table(summary, labels):
     """The table of the study, best first, in per cent."""
-    def spread(name):
+    def mean_and_std(name):
         return [f"{100 * mean:.1f} ± {100 * std:.1f}" if pd.notna(std) else f"{100 * mean:.1f}"
                 for mean, std in zip(summary[f"{name}_mean"], summary[f"{name}_std"])]
     return pd.DataFrame({
-        "model": [f"{named(row.model)}, {named(row.feature)}" for row in summary.itertuples()],
-        "folds": summary.folds, "accuracy": spread("accuracy"),
-        "95 % interval": [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in
-                          zip(summary.accuracy_low, summary.accuracy_high)],
-        "UAR": spread("uar"), "weighted F1": spread("weighted_f1"), "macro F1": spread("macro_f1"),
+        "model": [f"{labels[row.model]}, {labels[row.feature]}" for row in summary.itertuples()],
+        "folds": summary.folds, "WA (accuracy)": mean_and_std("accuracy"),
+        "95 % interval of WA": [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in
+                                zip(summary.accuracy_low, summary.accuracy_high)],
+        "UAR": mean_and_std("uar"), "weighted F1": mean_and_std("weighted_f1"), "macro F1": mean_and_std("macro_f1"),
         "p": summary.p_against_best.map(metrics.format_p, na_action="ignore").astype(object).fillna(""),
-        "parameters": summary.parameters.map("{:,}".format), "s a fit": summary.fit_seconds.map("{:.0f}".format)})
+        "parameters": summary.parameters.map("{:,}".format), "s per fit": summary.fit_seconds.map("{:.0f}".format)})
 
 
-def in_class_order(run):
-    """The predictions with a column emotion, which sorts as the classes do."""
-    return run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["CLASSES"]))
-
-
-def recall_table(predictions, column, models, named):
-    """Per cent right by the values of a column (rows), for each of the models [(model, feature), ...] (columns)."""
-    hits = predictions.assign(right=100.0 * (predictions.true == predictions.predicted))
-    table = hits.groupby([column, "model", "feature"], observed=True).right.mean().unstack([1, 2])[models]
-    table.columns = [f"{named(model)}, {named(feature)}" for model, feature in models]
+def accuracy_table(predictions, column, experiments, labels):
+    """Per cent correct by the values of a column (rows), of the experiments [(model, feature), ...] (columns)."""
+    correct = predictions.assign(correct=100.0 * (predictions.true == predictions.predicted))
+    table = correct.groupby([column, "model", "feature"], observed=True).correct.mean().unstack([1, 2])[experiments]
+    table.columns = [f"{labels[model]}, {labels[feature]}" for model, feature in experiments]
     return table.map("{:.0f}".format, na_action="ignore").fillna("").rename_axis(column).reset_index()
 
 
-def hardest(predictions):
-    """The clips that most models miss, and what these take them for."""
+def hardest_clips(predictions):
+    """The clips that most models misclassify, and what these predict."""
     single = predictions[predictions.model != "ensemble"]
-    missed = single[single.true != single.predicted]
-    heard = missed.groupby("file").predicted.agg(
+    wrong = single[single.true != single.predicted]
+    answers = wrong.groupby("file").predicted.agg(
         lambda names: ", ".join(f"{name} {count}" for name, count in names.value_counts().items()))
-    of = single.groupby("file").size()
-    wrong = missed.groupby("file").size().sort_values(ascending=False, kind="stable").head(N_HARDEST)
+    models = single.groupby("file").size()
+    counts = wrong.groupby("file").size().sort_values(ascending=False, kind="stable").head(N_HARDEST)
     true = single.drop_duplicates("file").set_index("file").true
-    return pd.DataFrame({"clip": wrong.index, "spoken": true[wrong.index].to_numpy(),
-                         "missed by": [f"{count} of {of[file]}" for file, count in wrong.items()],
-                         "heard": heard[wrong.index].to_numpy()})
+    return pd.DataFrame({"clip": counts.index, "true emotion": true[counts.index].to_numpy(),
+                         "misclassified by": [f"{count} of {models[file]}" for file, count in counts.items()],
+                         "predicted": answers[counts.index].to_numpy()})
 
 
 # -- HTML ------------------------------------------------------------------------------------------
@@ -149,10 +136,8 @@ def html_table(table, words=False):
     return f'<div class="wide">{table.to_html(index=False, border=0, classes=["words"] if words else [])}</div>'
 
 
-def figure(name, path):
-    """A picture, embedded, with how to read it."""
-    fitting = max((start for start in CAPTIONS if name.startswith(start)), key=len, default=None)
+def figure(name, path, caption):
+    """A picture (PNG), embedded, with how to read it."""
     content = base64.b64encode(path.read_bytes()).decode()
-    caption = CAPTIONS.get(fitting, "")
     return (f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}">'
             f"<figcaption>{escape(caption)}</figcaption></figure>")

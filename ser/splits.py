@@ -1,117 +1,162 @@
-"""Who is tested, who is trained on, who decides: the protocols of the study (`--cv`, `config.PROTOCOL`).
+"""Cross-validation protocols: which clips train, validate and test in each fold (`--protocol`, `config.PROTOCOL`).
 
-    stratified  N_FOLDS folds stratified by emotion; the same speakers in training and test
-    timnet      10 folds of shuffled clips, the same speakers: the splits behind TIM-Net's record
-    emobox      6 folds of speakers, those of EmoBox; the test speakers are unseen
-    luna        5 folds of speakers, those of Luna-Jimenez et al. 2021; the test speakers are unseen
-    loso        leave one speaker out
-    sentence    train on one of the two sentences, test on the other; the same speakers
-    speakers    N_FOLDS folds of speakers, stratified by emotion as far as speakers can be; for data of one's own
-    given       one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
+    stratified    N_FOLDS folds stratified by emotion; speaker-dependent
+    timnet        10 folds of shuffled clips; speaker-dependent: the splits behind TIM-Net's record
+    emobox        6 folds of speakers, those of EmoBox; speaker-independent
+    luna_jimenez  5 folds of speakers, those of Luna-Jimenez et al. 2021; speaker-independent
+    loso          leave one speaker out; speaker-independent
+    sentence      train on one of the two sentences, test on the other; speaker-dependent
+    speakers      N_FOLDS folds of speakers, stratified by emotion as far as speakers can be, for data of one's own;
+                  speaker-independent
+    predefined    one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
 
-Clips with the same recording id never part: none of a test clip's recording is trained on. A fit is a mean of several
-models, its members, and each of them leaves out another part of the fold's training clips, its validation part: so
-together they have heard all of these clips, and each clip of a validation part has a prediction by a model that has
-not. A validation part is cut out by the rule of the test part: whole speakers where the test speakers are unseen, else
-recordings stratified by emotion (with `sentence`, of the sentence that is trained on). `given` takes the validation
-clips of the table, the same for every member; where it has none, they are cut out, by speakers if the tested ones are
-unseen.
+Speaker-dependent: the same speakers in training and test. Speaker-independent: nobody who is tested is in training. A
+new protocol is its function and its row in PROTOCOLS.
+
+Clips with the same recording id stay on one side: none of a test clip's recording is in training. A fit is an ensemble
+of members, and each holds out another part of the fold's training clips, its validation part: together they train on
+all of these clips, and each validation clip has an out-of-fold prediction, by a member that was not trained on it. A
+validation part is cut out by the rule of the test part: whole speakers in speaker-independent protocols, else
+recordings stratified by emotion (with `sentence`, of the sentence that is trained on). `predefined` takes the
+validation clips of the table, the same for every member; where it has none, they are cut out, by speakers if the
+tested ones are not in training.
 """
+import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
-from sklearn import model_selection as sklearn_splits
 
 from ser.seeds import seed_for
 
-UNSEEN_SPEAKERS = ("emobox", "luna", "loso", "speakers")
 TEST_ACTORS = {
     "emobox": ((1, 11, 20, 21), (4, 10, 12, 14), (8, 9, 19, 23), (3, 5, 7, 24), (2, 15, 16, 18), (6, 13, 17, 22)),
-    "luna": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
+    "luna_jimenez": ((2, 5, 14, 15, 16), (3, 6, 7, 13, 18), (10, 11, 12, 19, 20), (8, 17, 21, 23, 24), (1, 4, 9, 22)),
 }
 
 
-def protocol_sentence(cv, folds, seed, validation_share, members):
-    """The protocol in words; it stands next to every number."""
-    test = {
-        "stratified": f"{folds}-fold stratified by emotion, same speakers in training and test, recordings whole",
-        "timnet": "10-fold over clips as TIM-Net (KFold, random_state 46), same speakers in training and test",
-        "emobox": "EmoBox's 6 speaker folds, test speakers unseen",
-        "luna": "5 speaker folds of Luna-Jimenez et al. 2021, test speakers unseen",
-        "loso": "leave one speaker out, test speaker unseen",
-        "sentence": "one sentence trained on, the other tested, same speakers",
-        "speakers": f"{folds} folds of speakers, test speakers unseen",
-        "given": "the data's own split",
-    }[cv]
-    share = f"{validation_share:.0%} of training{' speakers' if cv in UNSEEN_SPEAKERS else ''}"
-    left_out = f"{share} left out" + f" by each of {members} models in turn" * (members > 1)
-    if cv == "given":
-        left_out = f"the data's own; without any, {validation_share:.0%} of training left out"
-    return f"{test}, seed {seed}; test read once, all choices on inner validation ({left_out})"
+# -- folds: (clips, n_folds, seed) -> int (clips,), the fold in which each clip is tested, -1 for never ----------------
+# clips : table with label, recording, actor, file (and statement, split), a row per clip
+# raise ValueError for clips that the protocol does not fit
+def stratified(clips, n_folds, seed):
+    return stratified_folds(clips.label.to_numpy(), clips.recording.to_numpy(), n_folds, seed)
 
 
-def assign_folds(cv, clips, folds, seed):
-    """The fold in which each clip is tested.
-
-    clips   : table with label, recording, actor and file (and statement, split), a row per clip
-    folds   : of `stratified` and `speakers`; the other protocols have numbers of their own
-    returns : int (clips,), counted from 0; -1 for clips that are never tested
-    raises  : ValueError for clips that the protocol does not fit
-    """
-    if cv == "stratified":
-        return stratified_folds(clips.label.to_numpy(), clips.recording.to_numpy(), folds, seed)
-    if cv == "timnet":
-        return timnet_folds(clips)
-    if cv in TEST_ACTORS:
-        fold_of_actor = {actor: fold for fold, actors in enumerate(TEST_ACTORS[cv]) for actor in actors}
-        return folds_from_groups(clips.actor, fold_of_actor, f"the {cv} folds name all 24 actors of RAVDESS")
-    if cv == "speakers":
-        if clips.actor.nunique() < folds:
-            raise ValueError(f"{folds} folds of speakers need as many speakers, and there are {clips.actor.nunique()}")
-        fold_of_clip = np.empty(len(clips), int)
-        splitter = sklearn_splits.StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        for fold, (_, test) in enumerate(splitter.split(clips, clips.label, groups=clips.actor)):
-            fold_of_clip[test] = fold
-        return fold_of_clip
-    column = {"loso": "actor", "sentence": "statement", "given": "split"}[cv]
-    if column not in clips or clips[column].isna().any():
-        raise ValueError(f"it needs a {column} for every clip")
-    if cv == "given":
-        return predefined_fold(clips.split)
-    groups = clips[column]
-    return folds_from_groups(groups, {group: fold for fold, group in enumerate(sorted(set(groups)))}, f"{cv} needs at least two")
-
-
-def stratified_folds(labels, recordings, folds, seed):
-    """StratifiedKFold over the recordings in the order of their first clip: -> int (clips,).
-
-    raises : ValueError when an emotion has fewer recordings than there are folds
-    """
-    _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
-    counts = np.unique(labels[first], return_counts=True)[1]
-    if counts.min() < folds:
-        raise ValueError(f"{folds} folds need {folds} recordings of every emotion; one has only {counts.min()}")
-    fold_of_recording = np.empty(len(first), int)
-    splitter = sklearn_splits.StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for fold, (_, test) in enumerate(splitter.split(first, labels[first])):
-        fold_of_recording[test] = fold
-    return fold_of_recording[of_clip]
-
-
-def timnet_folds(clips):
+def timnet(clips, n_folds, seed):
     """KFold(10, shuffle=True, random_state=46) over the clips in path order, which is by actor, then file."""
+    from sklearn.model_selection import KFold
     order = np.lexsort([clips.file, clips.actor])
     fold_of_clip = np.empty(len(clips), int)
-    for fold, (_, test) in enumerate(sklearn_splits.KFold(10, shuffle=True, random_state=46).split(order)):
+    for fold, (_, test) in enumerate(KFold(10, shuffle=True, random_state=46).split(order)):
         fold_of_clip[order[test]] = fold
     return fold_of_clip
 
 
-def predefined_fold(split):
-    """0 for the clips of the part test, else -1; ValueError when training or test is empty."""
+def published_speakers(clips, n_folds, seed, *, name):
+    """The published folds of TEST_ACTORS[name]."""
+    fold_of_actor = {actor: fold for fold, actors in enumerate(TEST_ACTORS[name]) for actor in actors}
+    return folds_from_groups(clips.actor, fold_of_actor, f"the {name} folds name all 24 actors of RAVDESS")
+
+
+def leave_one_out(clips, n_folds, seed, *, column, name):
+    """A fold for each value of a column."""
+    groups = whole_column(clips, column)
+    fold_of_group = {group: fold for fold, group in enumerate(sorted(set(groups)))}
+    return folds_from_groups(groups, fold_of_group, f"{name} needs at least two")
+
+
+def speakers(clips, n_folds, seed):
+    from sklearn.model_selection import StratifiedGroupKFold
+    if clips.actor.nunique() < n_folds:
+        raise ValueError(f"{n_folds} folds of speakers need as many speakers, and there are {clips.actor.nunique()}")
+    fold_of_clip = np.empty(len(clips), int)
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    for fold, (_, test) in enumerate(splitter.split(clips, clips.label, groups=clips.actor)):
+        fold_of_clip[test] = fold
+    return fold_of_clip
+
+
+def predefined(clips, n_folds, seed):
+    """0 for the clips whose split is test, else -1; ValueError when training or test is empty."""
+    split = whole_column(clips, "split")
     if not {"train", "test"} <= set(split):
         raise ValueError("its column split needs both train and test")
     return np.where(split == "test", 0, -1)
+
+
+class Protocol(NamedTuple):
+    """A row of PROTOCOLS."""
+    folds: object                           # function, see above
+    sentence: str                           # what stands next to every number; {n_folds} is filled in
+    speaker_independent: bool | None        # None: as the data has it
+
+
+PROTOCOLS = {
+    "stratified": Protocol(
+        stratified, "{n_folds}-fold stratified by emotion, speaker-dependent, recordings kept whole", False),
+    "timnet": Protocol(
+        timnet, "10-fold over clips as TIM-Net (KFold, random_state 46), speaker-dependent", False),
+    "emobox": Protocol(
+        functools.partial(published_speakers, name="emobox"), "EmoBox's 6 speaker folds, speaker-independent", True),
+    "luna_jimenez": Protocol(
+        functools.partial(published_speakers, name="luna_jimenez"),
+        "5 speaker folds of Luna-Jimenez et al. 2021, speaker-independent", True),
+    "loso": Protocol(
+        functools.partial(leave_one_out, column="actor", name="loso"),
+        "leave one speaker out, speaker-independent", True),
+    "sentence": Protocol(
+        functools.partial(leave_one_out, column="statement", name="sentence"),
+        "train on one sentence, test on the other, speaker-dependent", False),
+    "speakers": Protocol(speakers, "{n_folds} folds of speakers, speaker-independent", True),
+    "predefined": Protocol(predefined, "the data's own split", None),
+}
+
+
+def protocol_sentence(protocol, n_folds, seed, validation_fraction, ensemble_size):
+    """The protocol in words; it stands next to every number."""
+    row = PROTOCOLS[protocol]
+    part = f"{validation_fraction:.0%} of training{' speakers' if row.speaker_independent else ''} held out"
+    if row.speaker_independent is None:
+        part = f"the data's own; without any, {part}"
+    elif ensemble_size > 1:
+        part += f", another part by each of {ensemble_size} members"
+    return (f"{row.sentence.format(n_folds=n_folds)}, seed {seed}; test read once, all choices on inner validation "
+            f"({part})")
+
+
+def assign_folds(protocol, clips, n_folds, seed):
+    """The fold in which each clip is tested: int (clips,), counted from 0; -1 for clips that are never tested.
+
+    clips   : table with label, recording, actor and file (and statement, split), a row per clip
+    n_folds : of `stratified` and `speakers`; the other protocols have numbers of their own
+    raises  : ValueError for clips that the protocol does not fit
+    """
+    return PROTOCOLS[protocol].folds(clips, n_folds, seed)
+
+
+# -- parts of the folds ------------------------------------------------------------------------------
+def whole_column(clips, column):
+    """A column of the table of clips; ValueError where it is missing, or empty for a clip."""
+    if column not in clips or clips[column].isna().any():
+        raise ValueError(f"it needs a {column} for every clip")
+    return clips[column]
+
+
+def stratified_folds(labels, recordings, n_folds, seed):
+    """StratifiedKFold over the recordings in the order of their first clip: -> int (clips,).
+
+    raises : ValueError when an emotion has fewer recordings than there are folds
+    """
+    from sklearn.model_selection import StratifiedKFold
+    _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
+    counts = np.unique(labels[first], return_counts=True)[1]
+    if counts.min() < n_folds:
+        raise ValueError(f"{n_folds} folds need {n_folds} recordings of every emotion; one has only {counts.min()}")
+    fold_of_recording = np.empty(len(first), int)
+    splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    for fold, (_, test) in enumerate(splitter.split(first, labels[first])):
+        fold_of_recording[test] = fold
+    return fold_of_recording[of_clip]
 
 
 def folds_from_groups(groups, fold_of_group, need):
@@ -122,37 +167,39 @@ def folds_from_groups(groups, fold_of_group, need):
     return folds.to_numpy(int)
 
 
-def inner_splits(cv, fold, fold_of_clip, clips, validation_share, seed, members):
-    """The parts of one fold for each member: [{"train", "validation", "test"}: sorted clip indices].
+def inner_splits(protocol, fold, fold_of_clip, clips, validation_fraction, seed, ensemble_size):
+    """The split of one fold for each member: [{"train", "validation", "test"}: sorted clip indices].
 
     The test part is the same for all. Validation parts do not overlap, unless there is too little to cut from; each is
     a draw of its own, per fold and member. A training clip whose recording is tested is in no part; only `timnet`,
-    `sentence` and `given`, which do not know recordings, have such.
+    `sentence` and `predefined`, which do not know recordings, have such.
 
     raises : ValueError for a fold without two emotions to train on
     """
     labels, recordings, actors = (clips[name].to_numpy() for name in ("label", "recording", "actor"))
-    tested = fold_of_clip == fold
-    training = np.flatnonzero(~np.isin(recordings, recordings[tested]))                     # clip indices
+    is_test = fold_of_clip == fold
+    training = np.flatnonzero(~np.isin(recordings, recordings[is_test]))                     # clip indices
     if len(set(labels[training])) < 2:
         raise ValueError(f"fold {fold} has no two emotions to train on (without the recordings that it tests)")
-    unseen = cv in UNSEEN_SPEAKERS or cv == "given" and not set(actors[training]) & set(actors[tested])
-    seeds = [seed_for(seed, "validation", fold, member) for member in range(members)]
-    if cv == "given" and "validation" in set(clips.split[training]):
-        left_out = [np.isin(recordings[training], recordings[clips.split == "validation"])] * members
-    elif unseen and len(set(actors[training])) > 1:
-        left_out = draw_validation_speakers(actors[training], validation_share, seeds)
+    speaker_independent = PROTOCOLS[protocol].speaker_independent
+    if speaker_independent is None:
+        speaker_independent = not set(actors[training]) & set(actors[is_test])
+    seeds = [seed_for(seed, "validation", fold, member) for member in range(ensemble_size)]
+    if protocol == "predefined" and "validation" in set(clips.split[training]):
+        held_out = [np.isin(recordings[training], recordings[clips.split == "validation"])] * ensemble_size
+    elif speaker_independent and len(set(actors[training])) > 1:
+        held_out = draw_validation_speakers(actors[training], validation_fraction, seeds)
     else:
-        left_out = draw_validation_recordings(recordings[training], labels[training], validation_share, seeds)
-    if min(len(set(labels[training[~out]])) for out in left_out) < 2:
+        held_out = draw_validation_recordings(recordings[training], labels[training], validation_fraction, seeds)
+    if min(len(set(labels[training[~out]])) for out in held_out) < 2:
         raise ValueError(f"fold {fold} has no two emotions to train on (without its validation part)")
-    return [{"train": training[~out], "validation": training[out], "test": np.flatnonzero(tested)} for out in left_out]
+    return [{"train": training[~out], "validation": training[out], "test": np.flatnonzero(is_test)} for out in held_out]
 
 
-def draw_validation_speakers(speakers, share, seeds):
-    """A share of the speakers for each seed, others for each as long as there are others: [bool (clips,), ...]"""
+def draw_validation_speakers(speakers, fraction, seeds):
+    """A fraction of the speakers for each seed, others for each as long as there are others: [bool (clips,), ...]"""
     everyone = pool = np.unique(speakers)
-    size, draws = min(math.ceil(share * len(everyone)), len(everyone) - 1), []
+    size, draws = min(math.ceil(fraction * len(everyone)), len(everyone) - 1), []
     for seed in seeds:
         pool = everyone if len(pool) < size else pool
         drawn = np.random.default_rng(seed).choice(pool, size, replace=False)
@@ -161,48 +208,49 @@ def draw_validation_speakers(speakers, share, seeds):
     return draws
 
 
-def draw_validation_recordings(recordings, labels, share, seeds):
-    """A share of the recordings for each seed, stratified by emotion, others for each as long as there are others:
+def draw_validation_recordings(recordings, labels, fraction, seeds):
+    """A fraction of the recordings for each seed, stratified by emotion, others for each as long as there are others:
     [bool (clips,), ...]"""
+    from sklearn.model_selection import StratifiedShuffleSplit
     _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     strata, emotions = labels[first], len(set(labels))
     everything = pool = np.arange(len(first))
-    size, draws = max(math.ceil(share * len(first)), emotions), []                              # one per emotion
+    size, draws = max(math.ceil(fraction * len(first)), emotions), []                              # one per emotion
     for seed in seeds:
         left = np.unique(strata[pool], return_counts=True)[1]
         if len(pool) < size + emotions or len(left) < emotions or left.min() < 2:               # what a draw needs
             pool = everything
-        splitter = sklearn_splits.StratifiedShuffleSplit(n_splits=1, test_size=size, random_state=seed)
+        splitter = StratifiedShuffleSplit(n_splits=1, test_size=size, random_state=seed)
         _, drawn = next(splitter.split(pool, strata[pool]))
         draws.append(np.isin(of_clip, pool[drawn]))
         pool = np.delete(pool, drawn)
     return draws
 
 
-def validation_indices(members):
-    """The clips that any member leaves out, for validation: sorted clip indices."""
-    return np.unique(np.concatenate([parts["validation"] for parts in members]))
+def validation_indices(member_splits):
+    """The clips that any member holds out for validation: sorted clip indices."""
+    return np.unique(np.concatenate([split["validation"] for split in member_splits]))
 
 
-def split_names(members, clips):
-    """The part of each of `clips` clips in a fold, as text: train (of all members), test, validation (of all),
-    validation 2 (left out by the second member alone), or nothing."""
-    part = np.full(clips, "", object)
-    for parts in members:
-        part[parts["train"]], part[parts["test"]] = "train", "test"
-    for clip in validation_indices(members):
-        left_out = [str(number) for number, parts in enumerate(members, start=1) if clip in parts["validation"]]
-        part[clip] = " ".join(["validation", *(left_out if len(left_out) < len(members) else [])])
+def split_names(member_splits, n_clips):
+    """The part of each of `n_clips` clips in a fold, as text: train (of all members), test, validation (of all),
+    validation 2 (held out by the second member alone), or nothing."""
+    part = np.full(n_clips, "", object)
+    for split in member_splits:
+        part[split["train"]], part[split["test"]] = "train", "test"
+    for clip in validation_indices(member_splits):
+        held_out = [str(number) for number, split in enumerate(member_splits, start=1) if clip in split["validation"]]
+        part[clip] = " ".join(["validation", *(held_out if len(held_out) < len(member_splits) else [])])
     return part
 
 
-def out_of_fold_mean(members, predictions):
-    """Each member's prediction of its own validation part [(its clips, classes), ...] -> float (clips, classes) of the
-    clips of `validated`, the mean where several members left a clip out."""
-    clips = validation_indices(members)
+def out_of_fold_mean(member_splits, predictions):
+    """Each member's predictions of its own validation part [(its clips, classes), ...] -> float (clips, classes) of the
+    clips of `validation_indices`, the mean where several members held a clip out."""
+    clips = validation_indices(member_splits)
     total, voters = np.zeros((len(clips), predictions[0].shape[1])), np.zeros((len(clips), 1))
-    for parts, predicted in zip(members, predictions):
-        left_out = np.searchsorted(clips, parts["validation"])
-        total[left_out] += predicted
-        voters[left_out] += 1
+    for split, predicted in zip(member_splits, predictions):
+        held_out = np.searchsorted(clips, split["validation"])
+        total[held_out] += predicted
+        voters[held_out] += 1
     return total / voters

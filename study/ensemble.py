@@ -1,4 +1,4 @@
-"""The ensemble: the probabilities of the better half of a fold's fits, averaged with equal weights.
+"""The ensemble of a study: the probabilities of the better half of a fold's fits, averaged with equal weights.
 
 Better is a lower loss on the fold's own validation clips; the test clips have no say. It appears in every table as one
 more row, feature "all", model "ensemble", where two or more experiments (feature and model) have finished the same
@@ -13,17 +13,18 @@ EXPERIMENT = ["feature", "model"]
 
 
 def add_ensemble(tables):
-    """The tables of a run (runs.TABLES) with the rows of the ensemble behind them."""
+    """The tables of a run (runs.RUN_TABLES) with the rows of the ensemble behind them."""
     fits = tables["fits"]
     experiments = fits.groupby(EXPERIMENT).fold.agg(set) if len(fits) else []
     if len(experiments) < 2 or len({frozenset(folds) for folds in experiments}) > 1:
         return tables
     ours, rows = {"predictions": [], "validation": []}, []
     for fold, own in fits.groupby("fold"):
-        kinds = select_members(tables["validation"].query("fold == @fold"))
+        selected = select_members(tables["validation"].query("fold == @fold"))
         for part, averages in ours.items():
-            averages.append(average_predictions(rows_of_experiments(tables[part].query("fold == @fold"), kinds)))
-        own = rows_of_experiments(own, kinds)
+            rows_of_fold = tables[part].query("fold == @fold")
+            averages.append(average_predictions(rows_of_experiments(rows_of_fold, selected)))
+        own = rows_of_experiments(own, selected)
         rows.append(dict(feature=NAME[0], model=NAME[1], fold=fold, protocol=own.protocol.iloc[0],
                          **metrics.fit_metrics(ours["predictions"][-1], ours["validation"][-1]),
                          fit_seconds=own.fit_seconds.sum(), parameters=own.parameters.sum()))
@@ -37,13 +38,13 @@ def select_members(validation):
 
     validation : their predictions of the validation clips, a row per clip and experiment
     """
-    losses = {kind: metrics.calibrated_loss(rows) for kind, rows in validation.groupby(EXPERIMENT)}
+    losses = {experiment: metrics.calibrated_loss(rows) for experiment, rows in validation.groupby(EXPERIMENT)}
     return sorted(losses, key=losses.get)[:max(2, -(-len(losses) // 2))]
 
 
-def rows_of_experiments(table, kinds):
+def rows_of_experiments(table, experiments):
     """The rows of these (feature, model) pairs."""
-    return table[table.set_index(EXPERIMENT).index.isin(kinds)]
+    return table[table.set_index(EXPERIMENT).index.isin(experiments)]
 
 
 def average_predictions(rows):

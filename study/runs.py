@@ -1,4 +1,4 @@
-"""Where a run is kept, how its files are written so that a stop at any moment harms nothing, and read back.
+"""The folder of a run: how its files are written, so that a stop at any moment harms nothing, and read back.
 
     results/<run>/  config.json environment.json clips.csv folds.csv
                     fits/<feature>-<model>-fold<k>/  metrics.json predictions.csv model.keras or svm.npz ...
@@ -15,20 +15,17 @@ import numpy as np
 import pandas as pd
 
 from ser import metrics
-from ser.files import with_path_in_error, write_csv
+from ser.errors import UserError, with_path_in_error
+from ser.files import write_csv
 from study import ensemble
 
 RUN_TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
-          "histories": "histories.csv.gz"}
-NETWORK_FILE, SVM_FILE = "model.keras", "svm.npz"     # what a fit has learnt: networks, or support vector machines
+              "histories": "histories.csv.gz"}
+FORMAT = 2                      # of a run folder; raised when what is in it changes
 FIT_TABLES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
 
 
 # -- a run -----------------------------------------------------------------------------------------
-class RunError(ValueError):
-    """A run is missing or cannot be read; the message is one line for the user."""
-
-
 def fit_name(feature, model, fold):
     """Name of a fit's folder below fits/."""
     return f"{feature}-{model}-fold{fold}"
@@ -37,21 +34,21 @@ def fit_name(feature, model, fold):
 def write_fit(folder, files):
     """A finished fit, {file name: bytes or text}: appears whole, or not at all, and replaces an older one."""
     folder = Path(folder)
-    draft, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
-    for leftover in (draft, old):
+    tmp_path, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
+    for leftover in (tmp_path, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir(parents=True)
+    tmp_path.mkdir(parents=True)
     for name, content in files.items():
         with with_path_in_error(folder / name):
-            (draft / name).write_bytes(content.encode() if isinstance(content, str) else content)
+            (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
     if folder.exists():
         os.replace(folder, old)
-    os.replace(draft, folder)
+    os.replace(tmp_path, folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def read_metrics(folder):
-    """metrics.json of a finished fit, None where there is none. raises : RunError"""
+    """metrics.json of a finished fit, None where there is none. raises : UserError"""
     path = Path(folder) / "metrics.json"
     with report_damaged(path):
         return json.loads(path.read_text()) if path.exists() else None
@@ -59,32 +56,32 @@ def read_metrics(folder):
 
 @contextlib.contextmanager
 def report_damaged(path):
-    """What cannot be read of a fit's file within the block is a RunError that names it."""
+    """What cannot be read of a fit's file within the block is a UserError that names it."""
     try:
         yield
     except (ValueError, KeyError) as problem:
-        raise RunError(f"{path}: damaged ({problem}); delete {Path(path).parent} and train it again") from problem
+        raise UserError(f"{path}: damaged ({problem}); delete {Path(path).parent} and train it again") from problem
 
 
-def collect_fits(run, settings_hashes):
-    """Tables of the finished fits below run/fits, and of the ensemble they make: see TABLES.
+def collect_fits(run, fit_ids):
+    """Tables of the finished fits below run/fits, and of the ensemble they make: see RUN_TABLES.
 
-    settings_hashes : {name of a fit's folder: hash}; fits made with other settings are left out
-    raises          : RunError
+    fit_ids : {name of a fit's folder: its id}; fits made with other settings are left out
+    raises  : UserError
     """
     tables = {name: [] for name in RUN_TABLES}
     for folder in sorted(Path(run).glob("fits/[!.]*")):
-        metrics = read_metrics(folder)
-        if metrics is None or metrics["settings_hash"] != settings_hashes.get(folder.name):
+        fit = read_metrics(folder)
+        if fit is None or fit.get("fit_id") != fit_ids.get(folder.name, "none"):
             continue
-        tables["fits"].append(pd.DataFrame([metrics]))
+        tables["fits"].append(pd.DataFrame([fit]))
         for name, file in FIT_TABLES.items():
-            if not (folder / file).exists():                    # machines have no history
+            if not (folder / file).exists():                    # SVMs have no history
                 continue
             with report_damaged(folder / file):
                 table = pd.read_csv(folder / file)
-            for column, value in enumerate(metrics[key] for key in ("feature", "model", "fold")):
-                table.insert(column, ("feature", "model", "fold")[column], value)
+            for column, key in enumerate(("feature", "model", "fold")):
+                table.insert(column, key, fit[key])
             tables[name].append(table)
     tables = {name: pd.concat(rows, ignore_index=True) if rows else pd.DataFrame() for name, rows in tables.items()}
     return ensemble.add_ensemble(tables)
@@ -93,8 +90,8 @@ def collect_fits(run, settings_hashes):
 def summarise(fits, predictions, folds):
     """One row per feature and model, sorted best first.
 
-    fits, predictions : as in `collect`; folds : how many the protocol has
-    returns : mean and standard deviation over folds (n - 1) of the scores; accuracy_low, accuracy_high, the 95 %
+    fits, predictions : as in `collect_fits`; folds : how many the protocol has
+    returns : mean and standard deviation over folds (n - 1) of the metrics; accuracy_low, accuracy_high, the 95 %
               interval by bootstrap over actors; p_against_best of Nadeau and Bengio's test against the model with the
               best validation accuracy (the ensemble apart), NaN for itself; means over folds of the rest
     """
@@ -132,38 +129,32 @@ def write_tables(run, tables, folds):
     return summary
 
 
-def with_members(histories, fits):
-    """Histories as they are now, also those of a run without networks, or from before a fit had several."""
-    if histories.empty:
-        return pd.DataFrame(columns=["feature", "model", "fold", "member", "kept"])
-    if "member" in histories:
-        return histories
-    best = histories.merge(fits[["feature", "model", "fold", "best_epoch"]], how="left").best_epoch.to_numpy()
-    return histories.assign(member=0, kept=(histories.epoch == best).astype(int))
-
-
 def read_run(folder):
     """A run, finished or not, or `reference/`: namespace of config and environment (dicts) and the tables clips, folds,
     fits, predictions, validation, histories, summary. Tables of fits are empty when none is finished.
 
-    raises : RunError
+    raises : UserError
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
-        raise RunError(f"{folder}: no run here (config.json is missing); make one with train.py, "
-                       "or try --run reference")
+        raise UserError(f"{folder}: no run here (config.json is missing); make one with train.py, "
+                        "or try --run reference")
     try:
         config, environment = (json.loads((folder / f"{name}.json").read_text()) for name in ("config", "environment"))
+        if config.get("format") != FORMAT:
+            raise UserError(f"{folder}: made by another version of this project; train it again, or give --run another "
+                            "name")
         clips, folds = (pd.read_csv(folder / name) for name in ("clips.csv", "folds.csv"))
         if (folder / "fits").exists():
-            tables = collect_fits(folder, config["settings_hashes"])
+            tables = collect_fits(folder, config["fit_ids"])
         else:
             tables = {name: pd.read_csv(folder / file) if (folder / file).exists() else pd.DataFrame()
                       for name, file in RUN_TABLES.items()}
-    except RunError:
+    except UserError:
         raise
     except (OSError, ValueError, KeyError) as problem:
-        raise RunError(f"{folder}: this run cannot be read ({problem})") from problem
-    tables["histories"] = with_members(tables["histories"], tables["fits"])
+        raise UserError(f"{folder}: this run cannot be read ({problem})") from problem
+    if tables["histories"].empty:                               # SVMs alone
+        tables["histories"] = pd.DataFrame(columns=["feature", "model", "fold", "member", "kept"])
     return SimpleNamespace(folder=folder, config=config, environment=environment, clips=clips, folds=folds,
-                           summary=summarise(tables["fits"], tables["predictions"], config["N_FOLDS"]), **tables)
+                           summary=summarise(tables["fits"], tables["predictions"], config["n_folds"]), **tables)

@@ -1,0 +1,130 @@
+"""The look of all figures, the parts they share, and the timeline of a recording.
+
+Figures are made without pyplot, so nothing stays open; `matplotlib.rc_context(STYLE)` goes around drawing and saving.
+"""
+import textwrap
+
+import numpy as np
+from matplotlib.figure import Figure
+
+STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
+         "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
+         "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+         "text.parse_math": False,                  # a $ in the name of a file or an emotion is printed as it is
+         "axes.grid": False, "grid.color": "0.88", "savefig.dpi": 150}
+COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
+           "#56b4e9")                               # seaborn's palette "colorblind"
+BLUE, ORANGE, GREY, LIGHT_BLUE = COLOURS[0], COLOURS[1], COLOURS[7], COLOURS[9]
+SMALL = 7                                           # points
+TIMELINE_COLUMNS = 2000                             # of the waveform and of the spectrogram of a timeline, about
+
+
+def new_figure(title, width, height):
+    """An empty figure (in inches) with a title."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
+
+
+def mark_title(figure, text):
+    """Add a line to the title, and turn the title red."""
+    figure.suptitle(f"{figure.get_suptitle()}\n{text}", x=0.01, ha="left", color="firebrick")
+
+
+def add_footnote(figure, note):
+    """Put `note` in small print below a figure."""
+    lines = textwrap.fill(note, int(18 * figure.get_figwidth()))
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL, color="0.3")
+
+
+def experiment_label(model, feature, labels):
+    """"BiLSTM, MFCC" for "bilstm" and "mfcc", "Ensemble" for "ensemble" and "all"; labels : {name: text}"""
+    return labels[model] if feature == "all" else f"{labels[model]}, {labels[feature]}"
+
+
+def heat_map(ax, table, lowest=0, text="{:.0f}".format, size=SMALL):
+    """A DataFrame of percentages as coloured cells, light at `lowest`, dark at 100 %; NaN stays empty.
+
+    text : cell -> what is written in it, or a DataFrame of that; size : of the text, in points
+    """
+    written = table.map(text, na_action="ignore") if callable(text) else text
+    ax.imshow(table, vmin=lowest, vmax=100, cmap="Blues", aspect="auto")
+    for (i, j), percent in np.ndenumerate(table):
+        if np.isfinite(percent):
+            ax.text(j, i, written.iat[i, j], ha="center", va="center", fontsize=size, in_layout=False,
+                    color="white" if percent > 0.4 * lowest + 60 else "black")
+    ax.set_xticks(range(table.shape[1]), table.columns)
+    ax.set_yticks(range(table.shape[0]), table.index)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def heat_maps(title, tables, lowest, text="{:.0f}".format, rotation=0):
+    """Heat maps side by side, which share their rows and their scale: {title: DataFrame of percentages}.
+
+    lowest, text : as in `heat_map`; rotation : of the column names, in degrees; a table's columns.name goes below them
+    """
+    figure = new_figure(title, 9.5, 2 + 0.27 * len(next(iter(tables.values()))))
+    axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for ax, (name, table) in zip(axes, tables.items()):
+        heat_map(ax, table, lowest, text)
+        ax.set(title=name, xlabel=table.columns.name or "")
+        ax.tick_params(axis="x", rotation=rotation)
+    colour_bar(figure, axes)
+    return figure
+
+
+def colour_bar(figure, axes, text="scale (%)"):
+    """One colour bar for the heat maps in `axes`, which share a scale."""
+    figure.colorbar(axes[0].images[0], ax=axes, label=text, shrink=0.8, pad=0.02)
+
+
+# -- a recording over time -------------------------------------------------------------------------
+def timeline(name, y, rate, rows, labels):
+    """A recording and its emotions over time: waveform, mel spectrogram (dB), probabilities (%) of each window.
+
+    y : float (samples,) at `rate` Hz; rows : start, end (s), label, unsure, p_<label>, a row per window
+    """
+    figure = new_figure(f"Emotion over time: {name}", 9, 6)
+    wave, mel, emotions = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1.5, 2])
+    seconds, step = len(y) / rate, max(1, len(y) // TIMELINE_COLUMNS)
+    pieces = y[:len(y) // step * step].reshape(-1, step)                    # (columns, step)
+    wave.fill_between(np.arange(len(pieces)) * step / rate, pieces.min(axis=1), pieces.max(axis=1), color=BLUE, lw=0.3)
+    wave.set(ylabel="waveform", ylim=(-1.05 * np.abs(y).max(), 1.05 * np.abs(y).max()))
+
+    level = mel_level(y, rate, hop_length=max(512, step))                   # (bands, frames)
+    mel.imshow(level, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, len(level)))
+    mel.set(ylabel="mel band", yticks=[])
+
+    window_probabilities(emotions, rows, labels, seconds)
+    figure.colorbar(emotions.images[0], ax=emotions, label="probability (%)", pad=0.01)
+    return figure
+
+
+def window_probabilities(ax, rows, labels, seconds):
+    """The probabilities (%) of each window as a column of cells, its most probable emotion as a dot."""
+    hop = np.diff(rows.start).min() if len(rows) > 1 else seconds
+    centres = ((rows.start + rows.end) / 2).to_numpy()
+    for centre, p in zip(centres, 100 * rows[[f"p_{label}" for label in labels]].to_numpy()):
+        ax.imshow(p[:, None], extent=(centre - hop / 2, centre + hop / 2, len(labels) - 0.5, -0.5),
+                  vmin=0, vmax=100, cmap="Blues", aspect="auto")
+    for unsure, face in ((False, ORANGE), (True, "none")):
+        best = rows[rows.unsure.astype(bool).eq(unsure) & rows.label.isin(labels)]          # a pause has no dot
+        ax.scatter((best.start + best.end) / 2, [labels.index(label) for label in best.label], s=18, color=face,
+                   edgecolor=ORANGE, label="unsure" if unsure else "answer")
+    ax.set(yticks=range(len(labels)), yticklabels=labels, xlabel="seconds (middle of the window)",
+           xlim=(0, seconds), ylim=(len(labels) - 0.5, -0.5))
+    ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def mel_level(y, rate, hop_length, n_mels=64):
+    """Mel spectrogram for display: float (samples,) at `rate` Hz -> (n_mels, frames), dB, floor 80 dB below its peak.
+
+    Hann windows of 2048 samples, `hop_length` samples apart; Slaney's triangular filters from 0 Hz to rate / 2.
+    """
+    import librosa  # slow to load, and only needed here
+
+    power = librosa.feature.melspectrogram(
+        y=np.asarray(y, np.float32), sr=rate, n_fft=2048, hop_length=hop_length, win_length=2048, window="hann",
+        center=True, pad_mode="constant", power=2.0, n_mels=n_mels, fmin=0.0, fmax=rate / 2, htk=False, norm="slaney")
+    return librosa.power_to_db(power, ref=1.0, amin=1e-10, top_db=80.0)

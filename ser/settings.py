@@ -1,0 +1,199 @@
+"""Settings: their limits, written beside each value in config.py; overrides; and the check of them all.
+
+    SAMPLE_RATE: Real(4000, 192_000) = 22_050       the annotation is the limit, the value the default
+
+    settings = read_settings(config)                read-only: settings.SAMPLE_RATE
+    settings = override(settings, ["SAMPLE_RATE=16000", "MODELS.mlp.epochs=10"])
+    validate(settings)                              raises UserError: setting, value, and what it may be
+"""
+import ast
+from numbers import Integral
+from numbers import Real as RealNumber
+from pathlib import Path
+from typing import NamedTuple
+
+from ser.errors import UserError
+
+
+# -- limits ----------------------------------------------------------------------------------------
+class Real(NamedTuple):
+    """A number from `low` to `high`, either of which may be the name of another setting; None too, if `optional`."""
+    low: object
+    high: object
+    optional: bool = False
+    type_name, number_type = "a number", RealNumber
+
+    def violation(self, value, settings):
+        """What the value should be, as text, or None if it is that."""
+        low, high = (getattr(settings, limit) if isinstance(limit, str) else limit for limit in (self.low, self.high))
+        if self.optional and value is None or is_number(value, self.number_type, low, high):
+            return None
+        return f"{self.type_name} within {low} .. {high}{' or None' * self.optional}"
+
+
+class Whole(Real):
+    """A whole number."""
+    type_name, number_type = "a whole number", Integral
+
+
+class Interval(NamedTuple):
+    """A pair (lowest, highest) of numbers from `low` to `high`."""
+    low: float
+    high: float
+
+    def violation(self, value, settings):
+        fits = isinstance(value, tuple | list) and len(value) == 2 and all(
+            is_number(number, RealNumber, self.low, self.high) for number in value) and value[0] <= value[1]
+        return None if fits else f"a pair (lowest, highest) within {self.low} .. {self.high}"
+
+
+class OneOf(NamedTuple):
+    """One of several values."""
+    values: tuple
+
+    def violation(self, value, settings):
+        return None if value in self.values else f"one of {', '.join(map(str, self.values))}"
+
+
+class Each(NamedTuple):
+    """A tuple of one or more names out of `names`, in any order; all of them, if `all_needed`."""
+    names: tuple
+    all_needed: bool = False
+
+    def violation(self, value, settings):
+        if not isinstance(value, tuple | list) or not value:
+            return f'a list of names, such as ("{self.names[0]}",)'
+        unknown = [name for name in value if name not in self.names]
+        if unknown:
+            return f"a list of names out of {', '.join(self.names)}: {unknown[0]!r} is none of them"
+        if self.all_needed and sorted(value) != sorted(self.names):
+            return f"all of {', '.join(self.names)} (in any order)"
+        return None
+
+
+class Text(NamedTuple):
+    """A path or a name; None too, if `optional`."""
+    optional: bool = False
+
+    def violation(self, value, settings):
+        fits = isinstance(value, str | Path) and str(value) or self.optional and value is None
+        return None if fits else f"a path or a name{' or None' * self.optional}"
+
+
+class Model(NamedTuple):
+    """A row of config.MODELS: what is fitted, and on what. The last three are of networks; None elsewhere."""
+    builder: str                    # "module:name": a function of model.py, or a class as in study/svm.py
+    input: str                      # "frames": (frames, n) of a clip, or "functionals": (13 n,)
+    label: str                      # in figures and reports
+    epochs: int | None = None       # at most; one epoch is all training clips and their augmented copies
+    batch_size: int | None = None   # clips per step
+    learning_rate: float | None = None      # of AdamW, at the start
+
+    @property
+    def is_network(self):
+        return self.epochs is not None
+
+
+MODEL_LIMITS = dict(input=OneOf(("frames", "functionals")), epochs=Whole(1, 10**5), batch_size=Whole(1, 10**6),
+                    learning_rate=Real(1e-7, 1))
+
+
+class Models(NamedTuple):
+    """A table {name: Model}."""
+
+    def violation(self, value, settings):
+        for name, row in value.items():
+            for field, limit in MODEL_LIMITS.items():
+                if field == "input" or row.is_network:
+                    allowed = limit.violation(getattr(row, field), settings)
+                    if allowed:
+                        return f"usable: {name}.{field} = {getattr(row, field)!r} is not {allowed}"
+        return None
+
+
+def is_number(value, number_type, low, high):
+    return isinstance(value, number_type) and not isinstance(value, bool) and low <= value <= high
+
+
+# -- values ----------------------------------------------------------------------------------------
+class Settings:
+    """Values by name, read-only: settings.N_FFT; `limits` {name: limit}, `overridden` {name as given: value}."""
+
+    def __init__(self, values, limits, overridden=None):
+        self.__dict__.update(values, limits=limits, overridden=overridden or {})
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"settings are read-only; replace({name}=...) gives a changed copy")
+
+    def replace(self, **changes):
+        """A copy with other values."""
+        unknown = set(changes) - set(self.values())
+        if unknown:
+            raise AttributeError(f"there is no setting {min(unknown)}")
+        return Settings(self.values() | changes, self.limits, self.overridden)
+
+    def values(self):
+        """{name: value}, in the order of config.py."""
+        return {name: value for name, value in vars(self).items() if name.isupper()}
+
+    def as_json(self):
+        """`values`, with rows of tables as {field: value}."""
+        return {name: {key: row._asdict() for key, row in value.items()} if isinstance(value, dict) else value
+                for name, value in self.values().items()}
+
+
+def read_settings(module):
+    """The Settings of a module such as config.py: its upper-case names, limits from their annotations."""
+    values = {name: value for name, value in vars(module).items() if name.isupper()}
+    return Settings(values, dict(module.__annotations__))
+
+
+def override(settings, assignments):
+    """Settings changed by ["NAME=VALUE", "MODELS.mlp.epochs=10", ...]; a value is a Python literal, or else text.
+
+    raises : UserError
+    """
+    for assignment in assignments:
+        target, equals, text = assignment.partition("=")
+        name, *keys = target.strip().split(".")
+        known = settings.values()
+        if not equals or name not in known:
+            raise UserError(f"--set {assignment}: write NAME=VALUE with a NAME of config.py" + (
+                f"; {name!r} is none" if equals else ""))
+        try:
+            value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            value = text.strip()
+        if isinstance(known[name], Path) and isinstance(value, str):
+            value = Path(value)
+        settings = Settings(known | {name: replace_field(known[name], keys, value, assignment)}, settings.limits,
+                            settings.overridden | {target.strip(): value})
+    return settings
+
+
+def replace_field(table, keys, value, assignment):
+    """`value` itself, or for a table of rows a copy in which the field that `keys` (row, field) name has it."""
+    if not isinstance(table, dict) and not keys:
+        return value
+    if not isinstance(table, dict) or len(keys) != 2 or keys[0] not in table or keys[1] not in table[keys[0]]._fields:
+        example = f"{assignment.split('.')[0].split('=')[0]}.<name>.<field>=VALUE" if isinstance(table, dict) else \
+            "NAME=VALUE"
+        raise UserError(f"--set {assignment}: write {example}, with names that stand in config.py")
+    return table | {keys[0]: table[keys[0]]._replace(**{keys[1]: value})}
+
+
+def validate(settings, **known):
+    """Check every setting against its limit.
+
+    known  : {setting: names}, for settings whose limit is a table elsewhere: Each or OneOf without names
+    raises : UserError
+    """
+    for name, limit in settings.limits.items():
+        if name in known:
+            limit = limit._replace(**{limit._fields[0]: tuple(known[name])})
+        value = getattr(settings, name)
+        allowed = limit.violation(value, settings)
+        if allowed:
+            origin = "--set" if any(given.split(".")[0] == name for given in settings.overridden) else "config.py"
+            shown = "" if isinstance(value, dict) else f" = {value!r}"
+            raise UserError(f"{origin}: {name}{shown} is not {allowed}")

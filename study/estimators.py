@@ -1,0 +1,33 @@
+"""Which class fits a row of config.MODELS, with which hyperparameters, and which one reads a saved model back."""
+import importlib.util
+import re
+from dataclasses import asdict
+
+from study.training import training_params
+
+
+def estimator_name(row):
+    """The "module:name" of the class that fits a row of config.MODELS."""
+    return "study.networks:NetworkEnsemble" if row.is_network else row.builder
+
+
+def estimator_class(name):
+    """The class of that name, of study/ alone; study.networks loads TensorFlow. raises : ValueError"""
+    if not re.fullmatch(r"study\.\w+:\w+", str(name)):
+        raise ValueError(f"{name!r} is not a model of this project")
+    module, _, attribute = name.partition(":")
+    if importlib.util.find_spec(module) is None or not hasattr(importlib.import_module(module), attribute):
+        raise ValueError(f"{name!r} is not a model of this project")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def identity_names(row):
+    """The code that decides what a fit of this row computes: names for ser.identity.code_hash."""
+    return ["study.fitting:fit_fold", estimator_name(row), *([row.builder] if row.is_network else [])]
+
+
+def hyperparameters(row, settings):
+    """What decides a fit of this row, beside its data and seed: {argument of its class: value}."""
+    if row.is_network:
+        return asdict(training_params(row, settings))
+    return estimator_class(row.builder).hyperparameters(row, settings)

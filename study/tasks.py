@@ -1,0 +1,219 @@
+"""The fits of a study: planned, identified, run in parallel, written.
+
+    tasks = make_tasks(plan, extracted, settings)       every fit of the study, whatever part of it is asked for now
+    run_tasks(run, pending_tasks(run, tasks), ...)      each fit is written when it is finished
+
+A fit is named by its arguments: the hash of its hyperparameters, data, split and seed, and of the code that can change its
+numbers (ser/identity.py). A finished fit with the same `fit_id` is kept, any other is done again.
+"""
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+import joblib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+import features
+from ser import metrics, seeds, splits
+from ser.errors import UserError
+from ser.files import as_json, hash_json, write_csv, write_json
+from ser.identity import code_hash
+from ser.parallel import disable_worker_recycling, fetch
+from ser.signals import defer_interrupts, ignore_sigint_in_worker
+from study import fitting, runs
+from study.estimators import estimator_class, estimator_name, hyperparameters, identity_names
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study does, before anything is computed."""
+    clips: pd.DataFrame         # file, actor, emotion, label, recording ..., see corpora.Corpus
+    classes: tuple
+    features: tuple             # names: rows of features.FEATURES
+    models: dict                # {name: row of config.MODELS}
+    folds: list                 # of each fold the member_splits, see splits.inner_splits
+    protocol: str               # in words
+
+
+@dataclass(frozen=True)
+class Task:
+    """One fit, with all it needs: can be sent to another process."""
+    feature: str
+    model: str
+    fold: int | str             # "final": see final.py
+    fit_id: str
+    estimator: str              # "module:name" of its class
+    hyperparameters: dict       # of that class
+    seed: int
+    weights: np.ndarray         # of the feature's columns, see features.cepstral_weights
+    on_functionals: bool        # else on frames
+    classes: tuple
+    clips: pd.DataFrame         # file, actor, label
+    member_splits: list         # [{"train", "validation", "test"}: clip indices], one for each member
+    protocol: str
+    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames
+    driver: int                 # process id
+
+    @property
+    def name(self):
+        """Of its folder."""
+        return runs.fit_name(self.feature, self.model, self.fold)
+
+
+def make_folds(protocol, clips, settings, asked=None):
+    """The member_splits of every fold (splits.inner_splits); `asked` (numbers of folds) are among them.
+
+    raises : UserError for clips that the protocol does not fit
+    """
+    s = settings
+    try:
+        fold_of_clip = splits.assign_folds(protocol, clips, s.N_FOLDS, s.SEED)
+        folds = [splits.inner_splits(protocol, fold, fold_of_clip, clips, s.VALIDATION_FRACTION, s.SEED,
+                                     s.ENSEMBLE_SIZE) for fold in range(fold_of_clip.max() + 1)]
+    except ValueError as problem:
+        raise UserError(f"{len(clips)} clips do not suit --protocol {protocol}: {problem}") from problem
+    if not set(asked or []) <= set(range(len(folds))):
+        raise UserError(f"argument --folds: {sorted(asked)} are not all within 0..{len(folds) - 1}")
+    return folds
+
+
+def make_tasks(plan, extraction, extracted, settings):
+    """Every fit of the plan, fold by fold.
+
+    extraction : data_preprocessing.Extraction; extracted : the arrays that it gave (data_preprocessing.build_features)
+    """
+    tasks, clips = [], plan.clips[["file", "actor", "label"]]
+    models = {name: (hyperparameters(row, settings), code_hash(*identity_names(row))) for name, row in plan.models.items()}
+    weights = {name: features.cepstral_weights(name, extracted.sequences[name].shape[-1], settings.CEPSTRAL_DECAY)
+               for name in plan.features}
+    preprocessing = dict(loading=extraction.loading, params=extraction.params, n_frames=extraction.n_frames)
+    for fold, member_splits in enumerate(plan.folds):
+        data = hash_json([extracted.key, plan.classes, clips.label.tolist(), clips.actor.astype(str).tolist(),
+                          [{part: own.tolist() for part, own in split.items()} for split in member_splits]])
+        for feature in plan.features:
+            for model, row in plan.models.items():
+                params, code = models[model]
+                seed = seeds.seed_for(settings.SEED, "fit", feature, model, fold)
+                fit_id = hash_json([params, settings.CEPSTRAL_DECAY, seed, code, data, feature, model, fold])
+                tasks.append(Task(
+                    feature, model, fold, fit_id, estimator_name(row), params, seed, weights[feature],
+                    row.input == "functionals", plan.classes, clips, member_splits, plan.protocol, preprocessing,
+                    driver=os.getpid()))
+    return tasks
+
+
+def pending_tasks(run, tasks, overwrite=False):
+    """The tasks still to do, with a line on those whose settings changed."""
+    finished = {task.name: runs.read_metrics(run / "fits" / task.name) for task in tasks}
+    pending = [task for task in tasks
+               if overwrite or not finished[task.name] or finished[task.name].get("fit_id") != task.fit_id]
+    changed = sum(finished[task.name] is not None for task in pending)
+    if changed and not overwrite:
+        print(f"{changed} finished fits were made with other settings, data or code: they are done again")
+    return pending
+
+
+def write_run_metadata(run, config, environment, plan, tasks):
+    """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes.
+
+    config : dict of what the caller knows of the run
+    """
+    write_json(run / "config.json", dict(
+        format=runs.FORMAT, **config, protocol=plan.protocol, classes=plan.classes, features=plan.features,
+        models=list(plan.models), labels={name: features.FEATURES[name].label for name in plan.features}
+        | {name: row.label for name, row in plan.models.items()}, n_folds=len(plan.folds),
+        fit_ids={task.name: task.fit_id for task in tasks}))
+    write_json(run / "environment.json", environment)
+    write_csv(run / "clips.csv", plan.clips.drop(columns=["path", "label", "sound"]).round(6))
+    folds = plan.clips[["file", "actor", "emotion", "recording"]].copy()
+    folds.insert(4, "fold", -1)
+    for fold, member_splits in enumerate(plan.folds):
+        folds.loc[member_splits[0]["test"], "fold"] = fold
+        folds[f"split_{fold}"] = splits.split_names(member_splits, len(folds))
+    write_csv(run / "folds.csv", folds)
+
+
+# -- running -----------------------------------------------------------------------------------------
+def run_tasks(tasks, extracted, workers, n_done, write):
+    """Run the tasks, several at a time; `write(task, files)` is called with each when it is finished.
+
+    workers : parallel.Workers. On this machine they map the arrays into memory; elsewhere these are sent there.
+    """
+    began, total, jobs = time.time(), n_done + len(tasks), workers.jobs
+    run_parallel = joblib.Parallel(min(jobs, max(len(tasks), 1)), return_as="generator_unordered", batch_size=1,
+                                   pre_dispatch="n_jobs")
+    finished = run_parallel(workers.delayed(run_task)(*work) for work in with_inputs(tasks, extracted, workers))
+    with tqdm(total=total, initial=n_done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
+        for number, (task, summary, files) in enumerate(finished, start=1):
+            write(task, files)
+            under_way = (min(jobs, len(tasks)) - 1) / 2                 # on average half done
+            left = (time.time() - began) / (number + under_way) * max(len(tasks) - number - under_way, 0)
+            bar.update()
+            tqdm.write(f"[{n_done + number}/{total}] {task.feature} {task.model} fold {task.fold}: "
+                       f"{describe(summary)}; about {left / 60:.0f} min left", file=sys.stdout)
+            sys.stdout.flush()
+
+
+def describe(summary):
+    """The metrics of a fit in a line."""
+    scores = f"accuracy {summary['accuracy']:.1%}, weighted F1 {summary['weighted_f1']:.1%}, " \
+        if "accuracy" in summary else ""
+    epochs = f"epoch {summary['best_epoch']} of {summary['epochs']}, " if "epochs" in summary else ""
+    return f"{scores}{epochs}{summary['parameters']:,} parameters, {summary['fit_seconds']:.0f} s"
+
+
+def with_inputs(tasks, extracted, workers):
+    """[(task, x, lengths), ...] as `run_task` takes them, where its workers find the arrays."""
+    arrays = {"lengths": extracted.lengths} if tasks else {}
+    for task in tasks:
+        arrays[task.feature, task.on_functionals] = task_inputs(task, extracted)[0]
+    given = workers.share(arrays)
+    return [(task, given[task.feature, task.on_functionals], None if task.on_functionals else given["lengths"])
+            for task in tasks]
+
+
+def task_inputs(task, extracted):
+    """Input of a task's model: x (clips, variants, ...) and lengths (clips, variants), or None for functionals."""
+    if task.on_functionals:
+        return extracted.functionals[task.feature], None
+    return extracted.sequences[task.feature], extracted.lengths
+
+
+def run_task(task, x, lengths):
+    """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
+    ignore_sigint_in_worker(task.driver)
+    disable_worker_recycling()
+    x, lengths = fetch(x), fetch(lengths)
+    with defer_interrupts():
+        estimator = estimator_class(task.estimator)(len(task.classes), task.seed, **task.hyperparameters)
+    fit = fitting.fit_fold(estimator, x, lengths, task.clips.label.to_numpy(), task.member_splits, task.weights)
+    test = prediction_table(task, task.member_splits[0]["test"], fit.test)
+    validation = prediction_table(task, splits.validation_indices(task.member_splits), fit.validation)
+    scores = metrics.fit_metrics(test, validation) if len(test) else {"temperature": None}      # none: a final model
+    summary = dict(feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol, **scores,
+                   fit_seconds=fit.seconds, parameters=estimator.n_parameters, seed=task.seed, fit_id=task.fit_id)
+    files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False),
+             "preprocessing.json": as_json(metadata(task, fit, scores["temperature"])), **estimator.save()}
+    if estimator.history is not None:
+        history = estimator.history
+        summary.update(best_epoch=round(history.epoch[history.kept == 1].median()), epochs=int(history.epoch.max()))
+        files["history.csv"] = history.to_csv(index=False)
+    return task, summary, {"metrics.json": as_json(summary), **files}
+
+
+def prediction_table(task, indices, probabilities):
+    """A row per clip: file, actor, true, predicted, p_<class> ..."""
+    clips, classes = task.clips.iloc[indices], np.array(task.classes)
+    table = pd.DataFrame(dict(file=clips.file, actor=clips.actor, true=classes[clips.label],
+                              predicted=classes[probabilities.argmax(axis=1)]))
+    return table.join(pd.DataFrame(probabilities.round(6), clips.index, [f"p_{name}" for name in classes]))
+
+
+def metadata(task, fit, temperature):
+    """All that prediction needs beside the model itself: the content of preprocessing.json."""
+    return dict(labels=task.classes, estimator=task.estimator, feature=task.feature,
+                input="functionals" if task.on_functionals else "frames", mean=fit.mean.tolist(), std=fit.std.tolist(),
+                temperature=temperature, **task.preprocessing, versions=fit.estimator.versions())

@@ -3,7 +3,7 @@
     python app.py                   then open the address that it prints; the page is seen from this machine alone
     python app.py --run demo        the models of another run
 
-Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is heard (at most ten
+Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is read (at most ten
 minutes), and that folder goes when the program ends. The answers are those of predict.py, whose functions these are.
 """
 import argparse
@@ -22,7 +22,8 @@ REMEMBERED = 8              # recordings, for the next question about them
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description="A page to try the models of train.py in a browser.")
-    parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME, help="run with the models (default: %(default)s)")
+    parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME,
+                        help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in, and "
@@ -49,7 +50,7 @@ from ser.audio import read_audio
 from study import inference
 
 LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
-          "recording is deleted when it is heard.")
+          "recording is deleted when it has been read.")
 CAUTION = ("The models know acted speech and the voices they were trained on. On your own voice, another language or "
            "speech that is not acted they are as sure, and less often right. An answer with a question mark is unsure.")
 
@@ -57,7 +58,7 @@ CAUTION = ("The models know acted speech and the voices they were trained on. On
 def choices(run):
     """What can be chosen, the best by inner validation first: {name: [folders of models]}.
 
-    raises : UserError, UserError
+    raises : UserError
     """
     best = inference.select_models(run, of_ensemble=False)
     offered = {f"{best[0].name} (best on validation)": best}
@@ -84,7 +85,7 @@ def analyse(sound, folders):
     except soundfile.LibsndfileError:
         seconds = 0                                                 # read_audio will say what is wrong
     if seconds > LONGEST_SECONDS:
-        raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are heard here, and any length by "
+        raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are taken here, and any length by "
                              "predict.py --window")
     y, rate = read_audio(io.BytesIO(sound))
     models, labels, threshold = loaded(tuple(folders))

@@ -2,16 +2,16 @@
 
     NAME: limits = value        # unit; what changing it does
 
-Read by the scripts, which hand on what a function needs: no other module imports this one. `python train.py --set
-NAME=VALUE` overrides a setting for one run. A finished fit remembers the settings it was made with: after a change here,
-the next run redoes the fits that the change can touch. Times are in seconds, frequencies in Hz, levels in dB.
+Read by the scripts, which hand on what a function needs. `python train.py --set NAME=VALUE` overrides a setting for one
+run. A finished fit remembers the settings it was made with: after a change here, the next run redoes the fits that the
+change can touch. Times are in seconds, frequencies in Hz, levels in dB.
 """
 from pathlib import Path
 
 from ser.settings import Each, Interval, Model, Models, OneOf, Real, Text, Whole
 
 # -- data ------------------------------------------------------------------------------------------
-DATA_DIR: Text(optional=True) = None        # folder with clips, or a CSV of them; None: this folder. $RAVDESS_DIR goes first
+DATA_DIR: Text(optional=True) = None        # folder with clips, or a CSV of them; None: this one. $RAVDESS_DIR first
 CACHE_DIR: Text() = Path("cache")           # extracted features, about 1.3 GB; safe to delete, rebuilt in a minute
 RESULTS_DIR: Text() = Path("results")       # one folder per run
 VISUALIZATIONS_DIR: Text() = Path("visualizations")     # where viz.py puts its pictures
@@ -24,69 +24,66 @@ CLASSES: Each(("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust",
 
 # -- loading ---------------------------------------------------------------------------------------
 SAMPLE_RATE: Real(4000, 192_000) = 22_050   # Hz; higher keeps fricatives above 11 kHz, and costs time in proportion
-TRIM_DB: Real(1, 200, optional=True) = 30.0     # cut leading and trailing sound this far below the peak; None keeps all.
-# Trimming helps speaker-independent accuracy (+3 to 5 points) and shortens the clips.
-PEAK_NORMALISE: OneOf((True, False)) = False    # True removes the level of a clip. Level tells emotions apart in RAVDESS
-# (calm peaks near -30 dBFS, angry near -9) but depends on the microphone elsewhere.
-CLIP_SECONDS: Real(0.1, 60) = 2.95          # of a clip after trimming: shorter clips are padded (the networks ignore
-# padding), longer ones (2 % of them) keep their middle.
+TRIM_DB: Real(1, 200, optional=True) = 30.0     # dB; cuts ends this far below the peak (None: no trimming). Helps
+                                            # speaker-independent accuracy by 3 to 5 points, and shortens the clips
+PEAK_NORMALISE: OneOf((True, False)) = False    # True removes the level of a clip, a cue in RAVDESS (calm peaks near
+                                            # -30 dBFS, angry near -9) that depends on the microphone elsewhere
+CLIP_SECONDS: Real(0.1, 60) = 2.95          # s; shorter clips are padded (networks ignore it), longer keep their middle
 
 # -- features --------------------------------------------------------------------------------------
-DEFAULT_FEATURES: Each(()) = ("mfcc", "mel", "gauss")   # rows of features.FEATURES that train.py takes without --features
+DEFAULT_FEATURES: Each(()) = ("mfcc", "mel", "gauss")   # rows of features.FEATURES, where --features names none
 N_FFT: Whole(16, 2**16) = 2048              # samples (93 ms): longer resolves pitch, shorter resolves time
 HOP_LENGTH: Whole(1, 2**16) = 512           # samples (23 ms) between frames: halving it doubles all training times
 N_MELS: Whole(1, 1024) = 128                # bands of the mel spectrogram, which the MFCCs are made from
 N_MFCC: Whole(1, "N_MELS") = 40             # coefficients kept: 13 hold the spectral envelope, 40 hold pitch as well
 N_GAUSS: Whole(1, 1024) = 64                # Gaussian filters with mel-spaced centres; more are narrower
 N_GAUSS_COEFFICIENTS: Whole(1, "N_GAUSS") = 40      # cepstral coefficients kept of them
-F_MAX: Real(1, 96_000, optional=True) = None        # Hz; upper edge of both filterbanks. None: half of SAMPLE_RATE
-F_MIN: Real(0, 96_000) = 0.0                # Hz; their lower edge
-CEPSTRAL_DECAY: Real(1, 1000, optional=True) = 15.0     # coefficient k of a cepstrum is weighted by exp(-k / this) after
-# standardisation: fine spectral detail counts less. 8 keeps little but the envelope; None: all weigh the same.
+F_MIN: Real(0, 96_000) = 0.0                # Hz; lower edge of both filterbanks
+F_MAX: Real(1, 96_000, optional=True) = None        # Hz; upper edge of both; None: half of SAMPLE_RATE
+CEPSTRAL_DECAY: Real(1, 1000, optional=True) = 15.0     # coefficient k weighs exp(-k / this), standardised: fine
+                                            # spectral detail counts less. 8 keeps little but the envelope; None: all 1
 TOP_DB: Real(1, 1000) = 80.0                # dB; what lies further below a clip's maximum is raised to this floor
 
 # -- augmentation: altered copies of training clips -------------------------------------------------
 N_AUGMENTED: Whole(0, 100) = 4              # copies per clip; 0 switches augmentation off
 STRETCH_RATE: Interval(0.25, 4) = (0.8, 1.2)            # speed: 0.8 is slower and 25 % longer
-PITCH_SEMITONES: Interval(-24, 24) = (-2.0, 2.0)        # semitones
-NOISE_SNR_DB: Interval(-100, 200) = (30.0, 50.0)        # white noise this far below the clip's power; under 30 dB it hurts
+PITCH_SEMITONES: Interval(-24, 24) = (-2.0, 2.0)        # semitones; wider makes voices less natural
+NOISE_SNR_DB: Interval(-100, 200) = (30.0, 50.0)        # dB below the clip's power, white noise; under 30 it hurts
 
 # -- cross-validation ------------------------------------------------------------------------------
-PROTOCOL: OneOf(()) = "stratified"          # a row of ser.splits.PROTOCOLS; loso, emobox, luna_jimenez, speakers are
-# speaker-independent: nobody who is tested is in training.
+PROTOCOL: OneOf(()) = "stratified"          # a row of ser.splits.PROTOCOLS: who is in training, and who is tested
 N_FOLDS: Whole(2, 100) = 5                  # of "stratified" and "speakers"; the other protocols have their own
 VALIDATION_FRACTION: Real(0.01, 0.9) = 0.1  # of a fold's training recordings (or speakers), held out for every choice
-ENSEMBLE_SIZE: Whole(1, 100) = 3            # members of a fit, averaged; each holds out another validation part. More are
-# better, and slower in proportion. 1: a single network, as most papers have it.
+ENSEMBLE_SIZE: Whole(1, 100) = 3            # members of a fit, averaged, each with another validation part; more are
+                                            # better, and slower in proportion. 1: a single network, as in most papers
 SEED: Whole(0, 2**32 - 1) = 42              # of everything random; results differ by a point or two between seeds
 
 # -- models ----------------------------------------------------------------------------------------
-DEFAULT_MODELS: Each(()) = ("cnn1d", "bilstm", "hybrid", "mlp", "svm", "dtw")   # rows that train.py takes without --models
-MODELS: Models() = {
-    #               builder                       input          label         epochs  batch  learning rate
-    "cnn1d":  Model("model:cnn1d",                "frames",      "1-D CNN",    20,     128,   4e-3),
-    "bilstm": Model("model:bilstm",               "frames",      "BiLSTM",     20,     128,   4e-3),
-    "hybrid": Model("model:hybrid",               "frames",      "Hybrid",     20,     128,   4e-3),
-    "mlp":    Model("model:mlp",                  "functionals", "MLP",        40,     64,    2e-3),
-    "svm":    Model("study.svm:FunctionalsSVM",   "functionals", "SVM"),
-    "dtw":    Model("study.svm:DTWSVM",           "frames",      "DTW + SVM"),
+DEFAULT_MODELS: Each(()) = ("cnn1d", "bilstm", "hybrid", "mlp", "svm", "dtw")   # rows of MODELS, where --models is none
+MODELS: Models() = {    # what is fitted, its input, and of networks: epochs (at most), clips per step, learning rate
+    "cnn1d":  Model("model:cnn1d",              "frames",      "1-D CNN",   20, 128, 4e-3),
+    "bilstm": Model("model:bilstm",             "frames",      "BiLSTM",    20, 128, 4e-3),
+    "hybrid": Model("model:hybrid",             "frames",      "Hybrid",    20, 128, 4e-3),
+    "mlp":    Model("model:mlp",                "functionals", "MLP",       40, 64,  2e-3),
+    "svm":    Model("study.svm:FunctionalsSVM", "functionals", "SVM"),
+    "dtw":    Model("study.svm:DTWSVM",         "frames",      "DTW + SVM"),
 }
 
-# -- training of the networks -----------------------------------------------------------------------
+# -- training of the networks ----------------------------------------------------------------------
 WEIGHT_DECAY: Real(0, 10) = 1e-2            # pull of the weights towards zero, per step in units of the learning rate
-EMA_DECAY: Real(0, 0.9999) = 0.99           # validation and the saved weights use this running mean of the weights; 0: off
+EMA_DECAY: Real(0, 0.9999) = 0.99           # validation and saved weights are this running mean of the weights; 0: off
 MIXUP_ALPHA: Real(0, 100) = 0.2             # Beta(alpha, alpha) mixes pairs of clips; 0: off, 1: mixes strongly
 LABEL_SMOOTHING: Real(0, 0.9) = 0.1         # share of each target spread over all classes
-TIME_MASK_SECONDS: Real(0, 60) = 0.35       # SpecAugment: up to this long a stretch is blanked per clip and epoch; 0: off
-FREQ_MASK_FRACTION: Real(0, 1) = 0.17       # SpecAugment: up to this share of the bands or coefficients is blanked; 0: off
-CHECKPOINT: OneOf(("last", "best")) = "last"    # "last": the weights after the last epoch, so no epoch is picked for being
-# lucky on a hundred validation clips; "best": those of the best validation accuracy, with early stopping
-EARLY_STOPPING_PATIENCE: Whole(0, 10**6) = 8    # epochs without a better one, then training stops ("best" only)
-LR_SCHEDULE: OneOf(("cosine", "plateau")) = "cosine"    # "cosine": the learning rate falls to zero over the epochs, along
-# half a cosine; "plateau": ReduceLROnPlateau on the validation loss, with the three values below
-PLATEAU_PATIENCE: Whole(0, 10**6) = 5       # epochs without a lower validation loss, then the learning rate is multiplied by
-PLATEAU_FACTOR: Real(0.01, 0.99) = 0.5
-MIN_LEARNING_RATE: Real(0, 1) = 1e-5
+TIME_MASK_SECONDS: Real(0, 60) = 0.35       # s; SpecAugment blanks up to so long a stretch per clip and epoch; 0: off
+FREQ_MASK_FRACTION: Real(0, 1) = 0.17       # SpecAugment blanks up to this share of the columns; 0: off
+CHECKPOINT: OneOf(("last", "best")) = "last"    # weights kept: of the last epoch, so that none is picked for luck
+                                            # on a hundred validation clips; or of the best validation accuracy
+EARLY_STOPPING_PATIENCE: Whole(0, 10**6) = 8    # epochs without a better one, then training stops; with "best" only
+LR_SCHEDULE: OneOf(("cosine", "plateau")) = "cosine"    # learning rate: half a cosine down to zero over the epochs; or
+                                            # ReduceLROnPlateau on the validation loss, with the next three
+PLATEAU_PATIENCE: Whole(0, 10**6) = 5       # epochs without a lower validation loss before the rate is lowered
+PLATEAU_FACTOR: Real(0.01, 0.99) = 0.5      # what it is then multiplied by
+MIN_LEARNING_RATE: Real(0, 1) = 1e-5        # and never falls below
 
-# -- training of the SVMs ----------------------------------------------------------------------------
+# -- training of the SVMs --------------------------------------------------------------------------
 SVM_C: Real(1e-6, 1e6) = 10.0               # cost of a training clip on the wrong side of the margin; lower is smoother

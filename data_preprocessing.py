@@ -9,6 +9,28 @@ Variant 0 of a clip is the clip itself, the others are its augmented copies.
     python data_preprocessing.py --check [DIR]         the data report alone, with problem files by name
 """
 import argparse
+from pathlib import Path
+
+from ser.errors import UserError, run_command, with_path_in_error
+from ser.signals import ignore_sigint_in_worker, install_interrupt_handler
+
+DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description="The data report: clips, emotions, actors, what is left out and why.")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--check", metavar="PLACE", help="folder with clips, or a CSV of them (default: as train.py)")
+    which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOAD_DIR, type=Path,
+                       help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
+                       "where train.py finds it), then report")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
+    install_interrupt_handler()
+    ARGUMENTS = parse()
+
 import functools
 import hashlib
 import importlib.metadata
@@ -17,7 +39,6 @@ import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
@@ -30,12 +51,9 @@ import features
 from features import pad_or_crop
 from ser import corpora, download, seeds
 from ser.audio import load_waveform, read_audio
-from ser.errors import UserError, run_command, with_path_in_error
 from ser.files import hash_json, write_atomically
 from ser.identity import code_hash
-from ser.signals import ignore_sigint_in_worker, install_interrupt_handler
 
-DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
 
 # -- checking --------------------------------------------------------------------------------------
 def survey(clips, cache_dir, jobs=-1):
@@ -281,16 +299,6 @@ def extract_clip(index, file, content, extraction, driver):
     return index, arrays
 
 
-def parse(arguments=None):
-    parser = argparse.ArgumentParser(description="The data report: clips, emotions, actors, what is left out and why.")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--check", metavar="PLACE", help="folder with clips, or a CSV of them (default: as train.py)")
-    which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOAD_DIR, type=Path,
-                       help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
-                       "where train.py finds it), then report")
-    return parser.parse_args(arguments)
-
-
 def main(args):
     import config
     if args.download and not is_complete(args.download):
@@ -305,5 +313,4 @@ def is_complete(folder):
 
 
 if __name__ == "__main__":
-    install_interrupt_handler()
-    run_command("data_preprocessing.py", main, parse())
+    run_command("data_preprocessing.py", main, ARGUMENTS)

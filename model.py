@@ -1,6 +1,6 @@
 """The four networks: features in, class probabilities out. Builders only: they neither compile nor read files.
 
-A sequence network takes (batch, frames, n), normalised. Clips differ in length: an added frame is exactly
+A sequence network takes (batch, frames, n), standardised. Clips differ in length: an added frame is exactly
 zero in every column, a real one never is, and that is how a network tells them apart. Added frames are zeroed
 again after every layer that could fill them, skipped by the recurrence and left out of every pool, so a
 prediction does not depend on the amount of padding. `mlp` takes the functionals of a clip, (batch, 13 n).
@@ -13,15 +13,15 @@ from keras import Input, Model, layers, ops
 
 CHANNELS = 64                           # of the convolutions; more are slower in proportion to the square
 # Dilations of the blocks, in steps, which are 46 ms at first and twice as long after each group.
-CNN1D_DILATIONS = ((1, 2), (2, 4), (4, 8))      # the last block hears the whole clip
+CNN1D_DILATIONS = ((1, 2), (2, 4), (4, 8))      # the last block sees the whole clip
 HYBRID_DILATIONS = ((1, 2), (2, 4))
 HYBRID_UNITS = 48                       # of each direction
 BILSTM_UNITS = (48, 48, 48)             # of each direction, layer by layer; half the steps from layer to layer
 BILSTM_STRIDE = 3                       # frames (70 ms) that become one step of the first layer
 MLP_UNITS = (256, 128)
 BLOCK_DROPOUT, MLP_DROPOUT = 0.1, 0.4
-RECURRENT_DROPOUT = {"bilstm": 0.3, "hybrid": 0.4}              # before a recurrence
-HEAD_DROPOUT = {"cnn1d": 0.5, "bilstm": 0.4, "hybrid": 0.5}     # before the softmax
+BILSTM_INPUT_DROPOUT, HYBRID_INPUT_DROPOUT = 0.3, 0.4                           # before each LSTM layer
+CNN1D_HEAD_DROPOUT, BILSTM_HEAD_DROPOUT, HYBRID_HEAD_DROPOUT = 0.5, 0.4, 0.5    # before the softmax
 NORM_MOMENTUM = 0.95                    # of the running statistics: settles within an epoch
 
 
@@ -30,7 +30,7 @@ def cnn1d(input_shape, classes):
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
     _, _, readouts = gated_stack(x, mask, CNN1D_DILATIONS)
-    return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["cnn1d"]), name="cnn1d")
+    return Model(frames, classification_head(readouts, classes, CNN1D_HEAD_DROPOUT), name="cnn1d")
 
 
 def bilstm(input_shape, classes):
@@ -44,10 +44,10 @@ def bilstm(input_shape, classes):
     for layer, units in enumerate(BILSTM_UNITS, start=1):
         if layer > 1:
             x, mask = max_pool_half(x), max_pool_half(mask)
-        x = layers.Dropout(RECURRENT_DROPOUT["bilstm"])(x)
+        x = layers.Dropout(BILSTM_INPUT_DROPOUT)(x)
         x = masked_bilstm(x, mask, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
         readouts.append(masked_mean(x, mask))
-    return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["bilstm"]), name="bilstm")
+    return Model(frames, classification_head(readouts, classes, BILSTM_HEAD_DROPOUT), name="bilstm")
 
 
 def hybrid(input_shape, classes):
@@ -56,10 +56,10 @@ def hybrid(input_shape, classes):
     x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
     x, mask, readouts = gated_stack(x, mask, HYBRID_DILATIONS)
     x, mask = max_pool_half(x), max_pool_half(mask)                     # (batch, frames/8, CHANNELS)
-    x = layers.Dropout(RECURRENT_DROPOUT["hybrid"])(x)
+    x = layers.Dropout(HYBRID_INPUT_DROPOUT)(x)
     x = masked_bilstm(x, mask, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
     readouts.append(masked_mean(x, mask))
-    return Model(frames, classification_head(readouts, classes, HEAD_DROPOUT["hybrid"]), name="hybrid")
+    return Model(frames, classification_head(readouts, classes, HYBRID_HEAD_DROPOUT), name="hybrid")
 
 
 def mlp(input_shape, classes):

@@ -28,8 +28,8 @@ def parse(arguments=None):
                         help="run with the models (default: %(default)s)")
     parser.add_argument("--results-dir", metavar="DIR", default=config.RESULTS_DIR, type=Path,
                         help="folder with the runs (default: %(default)s)")
-    parser.add_argument("--ensemble", "--committee", action="store_true",
-                        help="average the models of the ensembles of all folds")
+    parser.add_argument("--ensemble", action="store_true", help="average the models of the ensembles of all folds")
+    parser.add_argument("--committee", dest="ensemble", action="store_true", help=argparse.SUPPRESS)    # its old name
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--hop", metavar="S", type=float, default=1.0,
@@ -171,8 +171,8 @@ def format_table(table, labels, threshold):
         cells = "".join(f"{100 * value:10.0f}" if np.isfinite(value) else f"{'':10}" for value in p)
         word = f"{row.label}{' ?' * row.unsure}"
         lines.append(f"{row.file:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
-    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {metrics.TARGET_ACCURACY:.0%} of the validation clips "
-                 "were right")
+    lines.append(f"per cent; ?: unsure, below {threshold:.0%}; from there on {metrics.TARGET_ACCURACY:.0%} of the "
+                 "validation clips were right")
     return "\n".join(lines)
 
 

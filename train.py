@@ -1,6 +1,6 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
-    python train.py --data-dir RAVDESS      90 fits, an hour and a half; stop it and run it again, finished fits are kept
+    python train.py --data-dir RAVDESS      90 fits, 84 minutes; stop it and run it again, finished fits are kept
     python train.py --data-dir my.csv       the same on clips of your own, see ser/corpora.py
     python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 
@@ -41,9 +41,8 @@ def parse(arguments=None):
                         f"{config.RESULTS_DIR})")
     parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN_NAME}; "
                         "quick with --quick, demo with --demo; other data, --protocol or --seed add their names)")
-    parser.add_argument("--protocol", "--cv", type=lambda name: OLD_PROTOCOLS.get(name, name), choices=splits.PROTOCOLS,
-                        help="who is in training and who is tested, explained in ser/splits.py "
-                        f"(default: {config.PROTOCOL}, or predefined where the data has a split)")
+    parser.add_argument("--protocol", choices=splits.PROTOCOLS, help="who is in training and who is tested, explained "
+                        f"in ser/splits.py (default: {config.PROTOCOL}, or predefined where the data has a split)")
     parser.add_argument("--features", nargs="+", choices=features.FEATURES, help="only these (default: "
                         f"{' '.join(config.DEFAULT_FEATURES)}; with --demo {' '.join(DEMO['DEFAULT_FEATURES'])})")
     parser.add_argument("--models", nargs="+", choices=config.MODELS,
@@ -64,6 +63,8 @@ def parse(arguments=None):
     parser.add_argument("--final", action="store_true", help="afterwards train one model of each kind on all "
                         "clips, to give away: <run>/final/")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
+    parser.add_argument("--cv", dest="protocol", type=lambda name: OLD_PROTOCOLS.get(name, name),
+                        choices=splits.PROTOCOLS, help=argparse.SUPPRESS)       # its name before
     args = parser.parse_args(arguments)
     args.folds = [0] if args.folds is None and args.quick else args.folds
     if args.jobs is not None and args.jobs < 1:
@@ -110,6 +111,7 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import importlib.metadata
+import os
 import platform
 import time
 from dataclasses import replace
@@ -181,9 +183,9 @@ def study(args):
         tables = runs.collect_fits(run, {task.name: task.fit_id for task in every_task})
         summary = runs.write_tables(run, tables, len(folds))
         if args.final:
-            train_final(run, wanted, tables, extracted, workers, settings)
-        if not args.quick:
-            explain.write_explanations(run, extracted.sequences, extracted.functionals, extracted.lengths)
+            train_final(run, wanted, len(folds), tables, extracted, workers, settings)
+    if not args.quick:
+        explain_models(run, extracted, workers.jobs)
 
     # -- results ---------------------------------------------------------------------------------------
     print_summary(summary, plan, time.time() - began)
@@ -266,9 +268,9 @@ def announce(run, plan, chosen, pending, settings, workers):
 
 
 # -- fits ------------------------------------------------------------------------------------------
-def train_final(run, wanted, tables, extracted, workers, settings):
+def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
     """Models on all clips, and their card: see study/final.py."""
-    final_tasks = final.make_final_tasks(wanted, tables["fits"], 1 + max(task.fold for task in wanted), settings.SEED)
+    final_tasks = final.make_final_tasks(wanted, tables["fits"], n_folds, settings.SEED)
     pending = final.pending(run, final_tasks)
     print(f"final models, on all clips: {', '.join(f'{task.feature}-{task.model}' for task in final_tasks)}; "
           f"{len(final_tasks) - len(pending)} finished before", flush=True)
@@ -277,11 +279,18 @@ def train_final(run, wanted, tables, extracted, workers, settings):
     final.write_card(run, final_tasks)
 
 
+def explain_models(run, extracted, jobs):
+    """What viz.py draws of the models: by a worker of this machine, which has TensorFlow loaded from its fits."""
+    with parallel.parallel_backend("loky", jobs=jobs) as workers:
+        joblib.Parallel(workers.jobs)([joblib.delayed(explain.run_in_worker)(
+            os.getpid(), run, extracted.sequences, extracted.functionals, extracted.lengths)])
+
+
 # -- results ---------------------------------------------------------------------------------------
 def print_summary(summary, plan, seconds):
     """The table of the study; mean and standard deviation over folds, in per cent."""
-    print(f"\n{plan.protocol}\n{'feature':8} {'model':9} {'folds':>5}  {'accuracy':>12} {'95 % interval':>14} {'UAR':>12} "
-          f"{'weighted F1':>12} {'macro F1':>12} {'p':>6} {'parameters':>11} {'s a fit':>8}")
+    print(f"\n{plan.protocol}\n{'feature':8} {'model':9} {'folds':>5}  {'accuracy':>12} {'95 % interval':>14} "
+          f"{'UAR':>12} {'weighted F1':>12} {'macro F1':>12} {'p':>6} {'parameters':>11} {'s a fit':>8}")
     for row in summary.itertuples():
         cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
                  for name in metrics.METRICS}

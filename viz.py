@@ -57,9 +57,9 @@ def example_features(run):
     """One clip per emotion (rows) as each feature (columns)."""
     stored, params = run.artefacts["examples.npz"], run.config["feature_params"]
     names = [name for name in stored if name not in ("emotions", "files", "lengths", "axes")]
-    clips = {name: real_frames(stored[name], stored["lengths"]) for name in names}
+    clips = {name: real_frames(stored[name], stored["lengths"]) for name in run.config["features"] if name in names}
     return clip_plots.feature_examples(stored["emotions"], clips, params["hop_length"] / params["sr"], run.labels,
-                                          dict(zip(names, stored["axes"])))
+                                       dict(zip(names, stored["axes"])))
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -130,14 +130,14 @@ def occlusion(run):
         return None
     inputs, falls = (real_frames(stored[name], stored["lengths"]) for name in ("inputs", "falls"))
     return clip_plots.occlusion_maps(stored["emotions"], inputs, falls, float(stored["hop_seconds"]),
-                                        f"Occlusion sensitivity: {fit_label(run, stored)}")
+                                     f"Occlusion sensitivity: {fit_label(run, stored)}")
 
 
 def tsne(run):
     """Clips on a plane, by what a network's last layer receives."""
     table = run.artefacts["tsne.csv"]
     return clip_plots.tsne_scatter(table[["x", "y"]].to_numpy(), table.true, table.actor, run.config["classes"],
-                                      f"t-SNE of the last layer's input: {fit_label(run, table.iloc[0])}")
+                                   f"t-SNE of the last layer's input: {fit_label(run, table.iloc[0])}")
 
 
 def permutation_importance(run):
@@ -145,7 +145,7 @@ def permutation_importance(run):
     table = run.artefacts["permutation_importance.csv"]
     falls = table.pivot(index="functional", columns="repeat", values="fall").loc[table.functional.unique()]
     return clip_plots.importance_bars(falls.to_numpy(), list(falls.index),
-                                         f"Permutation importance of functionals: {fit_label(run, table.iloc[0])}")
+                                      f"Permutation importance of functionals: {fit_label(run, table.iloc[0])}")
 
 
 def fit_label(run, stored):

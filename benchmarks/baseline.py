@@ -1,30 +1,31 @@
-"""The usual way: the same recipe as most public repositories write it, to be timed beside ours.
+"""The conventional implementation (baseline): our recipe as most public repositories write it, to be timed beside ours.
 
-One clip after another with librosa; each feature from the waveform, with a transform of its own; copies made with
-librosa.effects, anew for every fit; functionals with scipy, column by column; networks of the usual size; Keras `fit`
-on arrays with batches of 32 and default settings, one fit after another on all cores.
+One clip after another with librosa; each feature from the waveform, with a transform of its own; augmented copies with
+librosa.effects, made anew for every fit; functionals with scipy, column by column; networks of the common size; Keras
+`fit` on arrays with batches of 32 and default settings, one fit after another on all cores.
 """
 import librosa
 import numpy as np
 import scipy.fft
 import scipy.stats
-from keras import Input, Model, layers
 
 import config
+from study.backend import keras
 
+Input, Model, layers = keras.Input, keras.Model, keras.layers
 SR, N_FFT, HOP = config.SAMPLE_RATE, config.N_FFT, config.HOP_LENGTH
 BATCH_SIZE = 32
 
 
 # -- clips -----------------------------------------------------------------------------------------
 def load(path):
-    """float32 (samples,) at SR Hz, trimmed."""
+    """A file -> float32 (samples,) at SR Hz, trimmed."""
     y, _ = librosa.load(path, sr=SR)
     return librosa.effects.trim(y, top_db=config.TRIM_DB)[0]
 
 
 def augment(y, rng):
-    """One copy: stretched, shifted, with noise, each one time in two: (samples,) -> (samples / rate,)."""
+    """One augmented copy: stretch, pitch shift, noise, each with probability 1/2: (samples,) -> (samples / rate,)."""
     if rng.random() < 0.5:
         y = librosa.effects.time_stretch(y, rate=rng.uniform(*config.STRETCH_RATE))
     if rng.random() < 0.5:
@@ -57,7 +58,7 @@ FEATURES = {"mfcc": mfcc, "mel": mel, "gauss": gauss}
 
 
 def functionals(x):
-    """(frames, n) -> (13 n,), a column at a time."""
+    """(frames, n) -> (13 n,): the thirteen statistics of the first column, then of the second, and so on."""
     values = []
     for column in x.T:
         values += [column.mean(), column.std(), column.max(), column.min(), np.median(column),
@@ -67,14 +68,7 @@ def functionals(x):
     return np.array(values)
 
 
-def training_arrays(path, feature, rng):
-    """One training clip of one fit: the feature of the clip and its copies, [(frames, n), ...]."""
-    y = load(path)
-    versions = [y, *(augment(y, rng) for _ in range(config.N_AUGMENTED))]
-    return [FEATURES[feature](version) for version in versions]
-
-
-# -- networks --------------------------------------------------------------------------------------
+# -- networks: (batch, frames, n), or (batch, 13 n) for mlp -> (batch, classes) ----------------------
 def cnn1d(input_shape, classes):
     x = inputs = Input(input_shape)
     for channels in (64, 128, 256):
@@ -84,14 +78,14 @@ def cnn1d(input_shape, classes):
             x = layers.Activation("relu")(layers.BatchNormalization()(x))
         x = layers.Dropout(0.3)(layers.MaxPooling1D(2)(layers.Add()([x, shortcut])))
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
-    return finish(inputs, x, classes)
+    return classification_head(inputs, x, classes)
 
 
 def bilstm(input_shape, classes):
     x = inputs = Input(input_shape)
     x = layers.Bidirectional(layers.LSTM(128, return_sequences=True))(x)
     x = layers.Bidirectional(layers.LSTM(64))(layers.Dropout(0.3)(x))
-    return finish(inputs, x, classes)
+    return classification_head(inputs, x, classes)
 
 
 def hybrid(input_shape, classes):
@@ -99,17 +93,17 @@ def hybrid(input_shape, classes):
     for channels in (64, 128):
         x = layers.Conv1D(channels, 3, padding="same")(x)
         x = layers.MaxPooling1D(2)(layers.Activation("relu")(layers.BatchNormalization()(x)))
-    return finish(inputs, layers.Bidirectional(layers.LSTM(128))(layers.Dropout(0.3)(x)), classes)
+    return classification_head(inputs, layers.Bidirectional(layers.LSTM(128))(layers.Dropout(0.3)(x)), classes)
 
 
 def mlp(input_shape, classes):
     x = inputs = Input(input_shape)
     for units in (512, 256):
         x = layers.Dropout(0.4)(layers.BatchNormalization()(layers.Dense(units, activation="relu")(x)))
-    return finish(inputs, x, classes)
+    return classification_head(inputs, x, classes)
 
 
-def finish(inputs, x, classes):
+def classification_head(inputs, x, classes):
     x = layers.Dropout(0.4)(layers.Dense(128, activation="relu")(x))
     return Model(inputs, layers.Dense(classes, activation="softmax")(x))
 

@@ -1,10 +1,10 @@
-"""What happens as the corpus grows: `python benchmarks/growth.py` writes benchmarks/GROWTH.md and growth.png.
+"""Time and memory as the corpus grows.
 
-A corpus of 1, 4 and 16 times as many clips (augmented copies under new names) is extracted, and a network trained
-on it for one epoch, each in a process of its own. Extraction time and epoch time should grow in proportion; the memory
-that a process needs beyond what it maps from disk should not. Takes about two minutes on two cores.
+    python benchmarks/scaling.py        writes benchmarks/SCALING.md and scaling.png; two minutes on two cores
 
-Clips come from RAVDESS_DIR, else from the synthesised corpus of --demo.
+A corpus of 1, 4 and 16 times as many clips (stretched copies under new names) is extracted, and a network trained on
+it, each in a process of its own. Extraction time and epoch time should grow in proportion; the memory that a process
+needs beyond what it maps from disk should not. Clips come from RAVDESS_DIR, else from the synthesised corpus of --demo.
 """
 import argparse
 import json
@@ -15,56 +15,61 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
+sys.path.insert(0, str(HERE.parent))
 
 import numpy as np
 import pandas as pd
 
 import config
+from ser.settings import read_settings
 
-TIMES = (1, 4, 16)
-CLIPS = 96                      # of the smallest corpus
+FACTORS = (1, 4, 16)
+N_CLIPS = 96                    # of the smallest corpus
 N_AUGMENTED = 1
+EPOCHS = 2                      # the second is timed
+N_HELD_OUT = 16                 # clips to validate, and as many to test
 
 
-def settings_for(folder):
-    settings = SimpleNamespace(**{name: value for name, value in vars(config).items() if name.isupper()})
-    settings.CACHE_DIR, settings.N_AUGMENTED, settings.EPOCHS = Path(folder) / "cache", N_AUGMENTED, dict(cnn1d=2)
-    return settings
+def scaling_settings(folder):
+    """The Settings of this benchmark, with a cache in `folder`."""
+    settings = read_settings(config)
+    rows = {name: row._replace(epochs=EPOCHS) if row.is_network else row for name, row in settings.MODELS.items()}
+    return settings.replace(CACHE_DIR=Path(folder) / "cache", N_AUGMENTED=N_AUGMENTED, MODELS=rows)
 
 
-def grown_corpus(folder, times):
-    """Table of `times` x CLIPS clips; what is not there yet is written: copies of the first CLIPS, stretched."""
-    import soundfile
-
-    import data_preprocessing as data
-    from ser import corpora, demo_corpus, seeds
-    source = Path(folder) / "source"
-    if os.environ.get("RAVDESS_DIR"):
-        source = corpora.data_dir()
-    else:
-        demo_corpus.write_corpus(source)
-    clips = corpora.find_corpus(source).clips
-    clips = clips.iloc[np.linspace(0, len(clips) - 1, CLIPS).astype(int)].reset_index(drop=True)
+# -- corpora ---------------------------------------------------------------------------------------
+def enlarged_corpus(folder, factor, settings, n_clips=N_CLIPS):
+    """Table of `factor` x `n_clips` clips; what is not there yet is written: copies of the first, stretched."""
+    from benchmarks import clips
+    originals = clips.spread_clips(folder, n_clips, settings.CLASSES)
     tables = []
-    for copy in range(times):
-        table = clips.assign(file=[f"copy{copy:02d}-{file}" for file in clips.file])
+    for copy in range(factor):
+        table = originals.assign(file=[f"copy{copy:02d}-{file}" for file in originals.file])
         table["path"] = [str(Path(folder) / "clips" / file) for file in table.file]
-        for path, file, origin in zip(table.path, table.file, clips.path):
+        for path, original in zip(table.path, originals.path):
             if not Path(path).exists():
-                Path(path).parent.mkdir(exist_ok=True)
-                y = data.load_waveform(origin, sr=config.SAMPLE_RATE, trim_db=None, peak_normalise=False)
-                if copy:
-                    rate = seeds.generator(1, "grow", file).uniform(*config.STRETCH_RATE)
-                    y = data.stretch_and_shift(y, sr=config.SAMPLE_RATE, rate=rate, semitones=0.0)
-                soundfile.write(path, y, config.SAMPLE_RATE)
+                write_copy(Path(path), original, settings, stretched=copy > 0)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
+def write_copy(path, original, settings, stretched):
+    """A clip as a file of another name, at another speed if `stretched`."""
+    import soundfile
+
+    import data_preprocessing as data
+    from ser import audio, seeds
+    y = audio.load_waveform(original, sr=settings.SAMPLE_RATE, trim_db=None, peak_normalise=False)
+    if stretched:
+        rate = seeds.generator(1, "grow", path.name).uniform(*settings.STRETCH_RATE)
+        y = data.stretch_and_shift(y, sr=settings.SAMPLE_RATE, rate=rate, semitones=0.0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, y, settings.SAMPLE_RATE)
+
+
+# -- memory ----------------------------------------------------------------------------------------
 def own_memory():
     """Memory of this process and its children that is theirs alone, not mapped from files, in GB. Linux only."""
     total, waiting = 0, [os.getpid()]
@@ -80,10 +85,10 @@ def own_memory():
     return total / 1024**2
 
 
-class Peak:
-    """Watches own_memory() while a block runs."""
+class PeakMemory:
+    """The largest own_memory() while a block runs, in `gigabytes`."""
     def __enter__(self):
-        self.gigabytes, self.done = 0.0, threading.Event()
+        self.gigabytes, self.done = own_memory(), threading.Event()
         self.thread = threading.Thread(target=self.watch)
         self.thread.start()
         return self
@@ -97,40 +102,56 @@ class Peak:
         self.thread.join()
 
 
-def extraction(folder, times):
-    """Seconds and GB of the extraction, all processes together, and the size of what it wrote."""
+# -- what is measured ------------------------------------------------------------------------------
+def extraction(clips, settings, jobs=-1):
+    """Extract all features of a table of clips: dict of seconds, GB of all processes together, and GB written.
+
+    jobs : processes; -1: one per core
+    """
     import data_preprocessing as data
-    settings = settings_for(folder)
-    clips = data.survey(grown_corpus(folder, times), settings.CACHE_DIR)
-    began = time.perf_counter()
-    with Peak() as peak:
-        corpus = data.build_features(clips, settings)
-    seconds = time.perf_counter() - began
-    size = sum(path.stat().st_size for path in Path(corpus.folder).iterdir()) / 1024**3
+    import features
+    clips, params = data.survey(clips, settings.CACHE_DIR, jobs), data.extraction_params(settings, features.FEATURES)
+    start = time.perf_counter()
+    with PeakMemory() as peak:
+        extracted = data.build_features(clips, params, settings.CACHE_DIR, jobs)
+    seconds = time.perf_counter() - start
+    size = sum(path.stat().st_size for path in Path(extracted.folder).iterdir()) / 1024**3
     return dict(seconds=seconds, gigabytes=peak.gigabytes, cache_gigabytes=size)
 
 
-def training(folder, times):
-    """Seconds of the second epoch of cnn1d on mel, and GB of the process."""
+def training(clips, settings, jobs=-1, n_held_out=N_HELD_OUT):
+    """Train cnn1d on mel: dict of seconds of the last epoch, and GB of the process. Features come from the cache."""
     import data_preprocessing as data
-    from study import networks
-    settings = settings_for(folder)
-    clips = data.survey(grown_corpus(folder, times), settings.CACHE_DIR)
-    corpus = data.build_features(clips, settings)
+    import features
+    from study import estimators, fitting, networks
+    clips = data.survey(clips, settings.CACHE_DIR, jobs)
+    params = data.extraction_params(settings, features.FEATURES)
+    extracted = data.build_features(clips, params, settings.CACHE_DIR, jobs)
     order = np.random.default_rng(0).permutation(len(clips))
-    parts = dict(test=order[:16], validation=order[16:32], train=order[32:])
-    with Peak() as peak:
-        outcome = networks.fit("cnn1d", corpus.sequences["mel"], corpus.lengths, clips.label.to_numpy(), [parts], 1,
-                          settings)
-    return dict(seconds=outcome["history"]["seconds"][1], gigabytes=peak.gigabytes)
+    split = dict(zip(("test", "validation", "train"), np.split(order, [n_held_out, 2 * n_held_out])))
+    estimator = networks.NetworkEnsemble(len(settings.CLASSES), 1,
+                                         **estimators.hyperparameters(settings.MODELS["cnn1d"], settings))
+    with PeakMemory() as peak:
+        fitting.fit_fold(estimator, extracted.sequences["mel"], extracted.lengths, clips.label.to_numpy(), [split])
+    return dict(seconds=float(estimator.history.seconds.iloc[-1]), gigabytes=peak.gigabytes)
 
 
-def in_a_process(what, folder, times):
-    done = subprocess.run([sys.executable, __file__, "--one", what, str(folder), str(times)],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+def measure(what, folder, factor):
+    """One measurement in this process -> dict."""
+    settings = scaling_settings(folder)
+    return {"extraction": extraction, "training": training}[what](enlarged_corpus(folder, factor, settings), settings)
+
+
+def in_own_process(what, folder, factor):
+    """`measure` in a process of its own. raises : RuntimeError with what it printed, if it failed"""
+    done = subprocess.run([sys.executable, __file__, "--job", what, str(folder), str(factor)], capture_output=True,
+                          text=True)
+    if done.returncode:
+        raise RuntimeError(f"{what} of {factor} x {N_CLIPS} clips: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
+# -- the report ------------------------------------------------------------------------------------
 def draw(table):
     """Time and memory against the number of clips, both axes logarithmic in time, memory from zero."""
     from matplotlib.figure import Figure
@@ -150,50 +171,53 @@ def draw(table):
     return figure
 
 
-def markdown(table):
-    """A data frame of text as a Markdown table."""
-    rows = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Time and memory as the corpus grows; writes benchmarks/GROWTH.md.")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.one:
-        what, folder, times = args.one
-        print(json.dumps({"extraction": extraction, "training": training}[what](folder, int(times))))
-        return
-
+def page(table):
+    """The text of SCALING.md. table : clips, and what `measure` gives as extraction_seconds, training_seconds ..."""
     import train
+    from benchmarks.report import markdown_table
+    columns = {"clips": table.clips,
+               "extraction, s": table.extraction_seconds.map("{:.1f}".format),
+               "a clip, ms": (1e3 * table.extraction_seconds / table.clips).map("{:.0f}".format),
+               "memory, GB": table.extraction_gigabytes.map("{:.2f}".format),
+               "cache written, GB": table.extraction_cache_gigabytes.map("{:.2f}".format),
+               "an epoch, s": table.training_seconds.map("{:.1f}".format),
+               "a training clip, ms": (1e3 * table.training_seconds / table.clips).map("{:.1f}".format),
+               "training memory, GB": table.training_gigabytes.map("{:.2f}".format)}
+    return "\n".join([
+        "# Scaling\n", f"Written by `python benchmarks/scaling.py`; do not edit. {time.strftime('%Y-%m-%d')}, "
+        f"{train.processor()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} augmented copy. Extraction: all "
+        "features, one process per core, memory of all of them together. Training: the second epoch of cnn1d on mel, "
+        "one process. Memory is what the processes hold beyond mapped files, at its peak.\n",
+        markdown_table(list(columns), zip(*columns.values())),
+        "\n![Time and memory against the number of clips](scaling.png)\n"])
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(
+        description="Time and memory as the corpus grows; writes benchmarks/SCALING.md and scaling.png.")
+    parser.add_argument("--job", nargs=3, help=argparse.SUPPRESS)           # of a process of its own
+    return parser.parse_args(arguments)
+
+
+def main(args):
+    if args.job:
+        what, folder, factor = args.job
+        print(json.dumps(measure(what, folder, int(factor))))
+        return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for times in TIMES:
-            row = dict(clips=times * CLIPS)
-            grown_corpus(folder, times)
+        for factor in FACTORS:
+            row = dict(clips=factor * N_CLIPS)
+            enlarged_corpus(folder, factor, scaling_settings(folder))       # here, so that no measured process has to
             for what in ("extraction", "training"):
-                print(f"{times} x {CLIPS} clips: {what}", file=sys.stderr, flush=True)
-                row |= {f"{what}_{name}": value for name, value in in_a_process(what, folder, times).items()}
+                print(f"{factor} x {N_CLIPS} clips: {what}", file=sys.stderr, flush=True)
+                row |= {f"{what}_{name}": value for name, value in in_own_process(what, folder, factor).items()}
             rows.append(row)
     table = pd.DataFrame(rows)
-    draw(table).savefig(HERE / "growth.png", dpi=150)
-    cells = pd.DataFrame({
-        "clips": table.clips,
-        "extraction, s": table.extraction_seconds.map("{:.1f}".format),
-        "a clip, ms": (1e3 * table.extraction_seconds / table.clips).map("{:.0f}".format),
-        "memory, GB": table.extraction_gigabytes.map("{:.2f}".format),
-        "cache written, GB": table.extraction_cache_gigabytes.map("{:.2f}".format),
-        "an epoch, s": table.training_seconds.map("{:.1f}".format),
-        "a training clip, ms": (1e3 * table.training_seconds / table.clips).map("{:.1f}".format),
-        "training memory, GB": table.training_gigabytes.map("{:.2f}".format)})
-    (HERE / "GROWTH.md").write_text("\n".join([
-        "# Growth\n", f"Written by `python benchmarks/growth.py`; do not edit. {time.strftime('%Y-%m-%d')}, "
-        f"{train.processor()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} copy. Extraction: all features, one "
-        "process per core, memory of all of them together. Training: the second epoch of cnn1d on mel, one process. "
-        "Memory is what the processes hold beyond mapped files, at its peak.\n",
-        markdown(cells), "\n![Time and memory against the number of clips](growth.png)\n"]))
-    print(f"written: {HERE / 'GROWTH.md'}")
+    draw(table).savefig(HERE / "scaling.png", dpi=150)
+    (HERE / "SCALING.md").write_text(page(table))
+    print(f"written: {HERE / 'SCALING.md'}")
 
 
 if __name__ == "__main__":
-    main()
+    main(parse())

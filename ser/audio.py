@@ -6,10 +6,10 @@ import soundfile
 
 from ser.errors import UserError
 
-MIN_SECONDS = 0.1         # about one frame: anything shorter is a mistake
-SAMPLE_RATE_LIMITS = (1000, 1_000_000)      # Hz; what lies outside is a wrong header
-MAX_AMPLITUDE = 2.0**31              # full scale is 1; more than any whole number that sound is kept in
-SILENCE_PEAK = 1e-4            # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
+MIN_SECONDS = 0.1               # about one frame: anything shorter is a mistake
+SAMPLE_RATE_LIMITS = (1000, 1_000_000)          # Hz; what lies outside is a wrong header
+MAX_AMPLITUDE = 2.0**31         # full scale is 1; more than any whole number that sound is kept in
+SILENCE_PEAK = 1e-4             # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 
 
 def read_audio(path):

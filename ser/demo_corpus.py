@@ -134,7 +134,7 @@ def glottal_pulses(f0, jitter, tilt, sample_rate, rng):
 def resonate(x, formants, where, sample_rate):
     """x (n,) through a cascade of resonances, as gains on an STFT (20 ms windows, 10 ms apart). (n,)
 
-    formants (resonances, vowels) in Hz; where (n,): the vowel heard, 0 for the first, fractions between two.
+    formants (resonances, vowels) in Hz; where (n,): the vowel spoken, 0 for the first, fractions between two.
     """
     length = sample_rate // 100 * 2
     hz, seconds, spectrum = signal.stft(x, sample_rate, nperseg=length)

@@ -53,8 +53,8 @@ def unpack(archive, folder):
                 if path.exists() and path.stat().st_size == member.file_size:
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
-                draft = path.with_name(f".{path.name}.partial")
-                draft.write_bytes(members.read(member))         # checks the CRC; a clip has half a megabyte
-                os.replace(draft, path)
+                tmp_path = path.with_name(f".{path.name}.partial")
+                tmp_path.write_bytes(members.read(member))         # checks the CRC; a clip has half a megabyte
+                os.replace(tmp_path, path)
     except zipfile.BadZipFile as problem:
         raise ValueError(f"{archive}: a broken zip file ({problem}); delete it and try again") from problem

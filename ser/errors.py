@@ -8,7 +8,7 @@ class UserError(ValueError):
 
 
 def run_command(script, main, arguments):
-    """Run a script's `main(arguments)`; a UserError, or a system error such as a full disk, is one line and status 2."""
+    """Run a script's `main(arguments)`; a UserError or a system error, such as a full disk, is a line and status 2."""
     try:
         main(arguments)
     except (UserError, OSError) as error:

@@ -17,7 +17,7 @@ def write_atomically(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp_path = path.with_name(f".{os.getpid()}.{path.name}")      # the ending stays: matplotlib takes the format from it
+    tmp_path = path.with_name(f".{os.getpid()}.{path.name}")   # matplotlib takes the format from the ending
     try:
         with with_path_in_error(path):
             yield tmp_path

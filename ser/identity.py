@@ -39,9 +39,7 @@ class Module:
                 self.definitions[node.name] = node
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                    for name in ast.walk(target):
-                        if isinstance(name, ast.Name):
-                            self.definitions[name.id] = node.value
+                    self.add_constants(target, node.value)
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -49,6 +47,16 @@ class Module:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     self.imports[alias.asname or alias.name] = (node.module, alias.name)
+
+
+    def add_constants(self, target, value):
+        """What an assignment defines; a, b = 1, 2 defines each on its own."""
+        if isinstance(target, ast.Name):
+            self.definitions[target.id] = value
+        elif isinstance(target, ast.Tuple):
+            apart = isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)
+            for number, name in enumerate(target.elts):
+                self.add_constants(name, value.elts[number] if apart else value)
 
 
 @functools.cache
@@ -61,7 +69,7 @@ class Hasher:
     """Hashes of definitions in the project's folder `root`. In each method, `above` are the (module, name) that led
     here, so that a recursion ends."""
     def __init__(self, root, skip):
-        self.root, self.skip, self.known = root, skip, {}
+        self.root, self.skip = root, skip
 
     def module(self, name):
         """The Module called `name`; None where the project has none, so it is another package's."""

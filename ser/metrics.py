@@ -1,4 +1,4 @@
-"""How good, how sure, how it compares, how calibrated: pure functions of predictions, shares between 0 and 1."""
+"""Accuracy, confidence intervals, tests, calibration: pure functions of predictions; shares lie between 0 and 1."""
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
@@ -9,10 +9,10 @@ from ser.seeds import generator
 
 METRICS = ("accuracy", "uar", "weighted_f1", "macro_f1")
 CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")
-N_BOOTSTRAP = 10_000              # of the bootstrap
+N_BOOTSTRAP = 10_000        # draws
 BINS = 15                   # of the calibration error
-TARGET_ACCURACY = 0.9                  # share of right answers that a sure answer promises
-MIN_PROBABILITY = 1e-7                # probability below which a logarithm does not look
+TARGET_ACCURACY = 0.9       # share of correct predictions among those that are not called unsure
+MIN_PROBABILITY = 1e-7      # floor under a probability before its logarithm
 
 
 def classification_metrics(true, predicted):
@@ -118,14 +118,14 @@ def calibration_error(probabilities, correct):
     return float((clips * abs(confidence - right)).sum() / clips.sum())
 
 
-def confidence_threshold(confidence, right, share=TARGET_ACCURACY, least=20):
-    """The lowest confidence from which on at least `share` of the answers are right: in (0, 1].
+def confidence_threshold(confidence, correct, target=TARGET_ACCURACY, min_clips=20):
+    """The lowest confidence from which on at least a share `target` of the predictions is correct: in (0, 1].
 
-    confidence : float (clips,); right : bool (clips,). 1 where no `least` or more clips are right so often.
+    confidence : float (clips,); correct : bool (clips,). 1 where no `min_clips` or more are correct so often.
     """
     order = np.argsort(-np.asarray(confidence), kind="stable")
-    confidence, right = np.asarray(confidence)[order], np.asarray(right)[order]              # from the surest down
-    enough = np.cumsum(right) >= share * np.arange(1, len(right) + 1)
-    enough[:least - 1] = False
+    confidence, correct = np.asarray(confidence)[order], np.asarray(correct)[order]          # the most confident first
+    enough = np.cumsum(correct) >= target * np.arange(1, len(correct) + 1)
+    enough[:min_clips - 1] = False
     enough[:-1] &= confidence[1:] < confidence[:-1]             # equals are all sure or all unsure
     return float(confidence[enough].min()) if enough.any() else 1.0

@@ -8,7 +8,7 @@ import warnings
 
 
 def install_interrupt_handler():
-    """From here on an interrupt that nobody catches prints "stopped" in place of a traceback; the exit status stays a shell's.
+    """From here on an interrupt that nobody catches prints "stopped" in place of a traceback; the exit status stays.
 
     A file that is being written when it comes is cleared away as after any error (files.write_atomically).
     """
@@ -41,8 +41,7 @@ def ignore_sigint_in_worker(driver):
 
 @contextlib.contextmanager
 def defer_interrupts():
-    """An interrupt within the block takes effect at its end. An import of Keras that is cut short would report a
-    missing package."""
+    """An interrupt within the block takes effect at its end."""
     if not in_main_thread():                                # only the main thread receives signals
         yield
         return

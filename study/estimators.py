@@ -1,8 +1,10 @@
 """Which class fits a row of config.MODELS, with which hyperparameters, and which one reads a saved model back."""
+import importlib
 import importlib.util
 import re
 from dataclasses import asdict
 
+from ser.signals import defer_interrupts
 from study.training import training_params
 
 
@@ -16,9 +18,13 @@ def estimator_class(name):
     if not re.fullmatch(r"study\.\w+:\w+", str(name)):
         raise ValueError(f"{name!r} is not a model of this project")
     module, _, attribute = name.partition(":")
-    if importlib.util.find_spec(module) is None or not hasattr(importlib.import_module(module), attribute):
+    if importlib.util.find_spec(module) is None:
         raise ValueError(f"{name!r} is not a model of this project")
-    return getattr(importlib.import_module(module), attribute)
+    with defer_interrupts():            # an import of Keras that is cut short would report a missing package
+        found = getattr(importlib.import_module(module), attribute, None)
+    if found is None:
+        raise ValueError(f"{name!r} is not a model of this project")
+    return found
 
 
 def identity_names(row):

@@ -13,6 +13,8 @@ from threadpoolctl import threadpool_limits
 
 import features
 from ser.files import write_atomically, write_csv
+from ser.parallel import disable_worker_recycling
+from ser.signals import ignore_sigint_in_worker
 from study import inference, runs
 
 PATCH = (8, 0.125)          # frames, fraction of the columns that are occluded together
@@ -63,6 +65,13 @@ def write_explanations(run_folder, sequences, functionals, lengths):
         table = table.reset_index(drop=True)
         rows = rows_of_files[table.file].to_numpy()
         explain(run, fit, model, table, np.array(arrays[fit.feature][rows, 0]), np.array(lengths[rows, 0]))
+
+
+def run_in_worker(driver, *arguments):
+    """`write_explanations`, in a worker of the process `driver`."""
+    ignore_sigint_in_worker(driver)
+    disable_worker_recycling()
+    write_explanations(*arguments)
 
 
 def explain_sequences(run, fit, model, table, x, lengths):

@@ -38,8 +38,8 @@ def export(folder, form):
         clips = [random_input(shape, fraction) for fraction in REAL_FRACTIONS]
         difference = max(float(np.abs(run(x) - networks.predict_proba(network, x)).max()) for x in clips)
         if difference > TOLERANCE:
-            raise UserError(f"{folder}: {form} gives other probabilities than Keras, by up to {difference:.1e}; nothing "
-                            "is written")
+            raise UserError(f"{folder}: {form} gives other probabilities than Keras, by up to {difference:.1e}; "
+                            "nothing is written")
     return folder / EXPORT_FILES[form], difference
 
 

@@ -1,8 +1,8 @@
 """Models to give away: after cross-validation, one fit of each model on all clips, and a model card.
 
 `python train.py --final` is the command. Cross-validation has measured the recipe; nothing is left to test these models
-on, so no accuracy of theirs is reported. Feature, number of epochs, temperature and threshold come from the folds' inner
-validation.
+on, so no accuracy of theirs is reported. Feature, number of epochs, temperature and threshold come from the inner
+validation of the folds.
 
     results/<run>/final/  MODEL_CARD.md
                           <feature>-<model>/  model.keras or svm.npz, preprocessing.json ...
@@ -123,8 +123,8 @@ hours. {terms}
 
 ## Numbers
 Of models trained alike, each tested on clips that it was not trained on. The models here were trained on all clips, and
-tested on none. A network is the mean of {config["settings"]["ENSEMBLE_SIZE"]} that differ in their initial weights. Protocol:
-{config["protocol"]}.
+tested on none. A network is the mean of {config["settings"]["ENSEMBLE_SIZE"]} that differ in their initial weights.
+Protocol: {config["protocol"]}.
 
 {chr(10).join(lines)}
 

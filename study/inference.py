@@ -4,8 +4,8 @@
     segments = load_segments(path, input_specs(models), window, hop)
     table = predict_segments(segments, models, labels, threshold)
 
-Used by predict.py, app.py and the benchmarks. All that prediction needs lies in the folder of a fit, wherever it is, and a
-waveform passes through the functions that training used.
+Used by predict.py, app.py and the benchmarks. All that prediction needs lies in the folder of a fit, wherever it is,
+and a waveform passes through the functions that training used.
 """
 import json
 import sys
@@ -29,7 +29,8 @@ SHORT_SECONDS = 0.5             # after trimming; less than a word
 MAX_CLIPPED_FRACTION = 0.001    # of the samples at full scale, from which on clipping is audible
 CLIPPING_LEVEL = 0.999          # full scale is 1
 PAUSE_DB = 40                   # a window whose loudest sample is this far below the recording's is a pause
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "mean", "std", "temperature", "loading", "params")
+METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "mean", "std", "temperature", "loading",
+                 "params")
 BATCH_SEGMENTS = 256            # windows in memory
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
 
@@ -67,8 +68,8 @@ def load_model(folder):
             raise ValueError(f"preprocessing.json has no {missing[0]}; if an earlier version wrote it, train it again")
         return Model(folder.name, estimator_class(metadata["estimator"]).load(folder), metadata)
     except (OSError, ValueError, KeyError) as problem:
-        raise UserError(f"{folder}: no usable model ({NETWORK_FILE} or an .npz file, and preprocessing.json, of a finished "
-                        f"fit): {str(problem).splitlines()[0]}") from problem
+        raise UserError(f"{folder}: no usable model ({NETWORK_FILE} or an .npz file, and preprocessing.json, of a "
+                        f"finished fit): {str(problem).splitlines()[0]}") from problem
 
 
 def select_models(run, of_ensemble=False, networks_only=False):
@@ -131,9 +132,9 @@ def common_labels(models):
 
 
 def unsure_threshold(folders):
-    """The confidence below which a prediction is called unsure: from the out-of-fold predictions of the validation clips of
-    these fits, averaged as here; 1 (always unsure) if they are never right often enough. One member of a fit predicts a
-    validation clip, all of them another recording: those that are called sure are right a little more often.
+    """The confidence below which a prediction is called unsure, from the out-of-fold predictions of these fits,
+    averaged as here; 1 (always unsure) if they are never right often enough. One member of a fit predicts a validation
+    clip, all of them another recording: predictions that are not called unsure are right a little more often.
     """
     rows = []
     for folder in folders:

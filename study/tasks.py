@@ -3,8 +3,8 @@
     tasks = make_tasks(plan, extracted, settings)       every fit of the study, whatever part of it is asked for now
     run_tasks(run, pending_tasks(run, tasks), ...)      each fit is written when it is finished
 
-A fit is named by its arguments: the hash of its hyperparameters, data, split and seed, and of the code that can change its
-numbers (ser/identity.py). A finished fit with the same `fit_id` is kept, any other is done again.
+A fit is named by its arguments: the hash of its hyperparameters, data, split and seed, and of the code that can change
+its numbers (ser/identity.py). A finished fit with the same `fit_id` is kept, any other is done again.
 """
 import os
 import sys
@@ -22,7 +22,7 @@ from ser.errors import UserError
 from ser.files import as_json, hash_json, write_csv, write_json
 from ser.identity import code_hash
 from ser.parallel import disable_worker_recycling, fetch
-from ser.signals import defer_interrupts, ignore_sigint_in_worker
+from ser.signals import ignore_sigint_in_worker
 from study import fitting, runs
 from study.estimators import estimator_class, estimator_name, hyperparameters, identity_names
 
@@ -86,7 +86,8 @@ def make_tasks(plan, extraction, extracted, settings):
     extraction : data_preprocessing.Extraction; extracted : the arrays that it gave (data_preprocessing.build_features)
     """
     tasks, clips = [], plan.clips[["file", "actor", "label"]]
-    models = {name: (hyperparameters(row, settings), code_hash(*identity_names(row))) for name, row in plan.models.items()}
+    models = {name: (hyperparameters(row, settings), code_hash(*identity_names(row)))
+              for name, row in plan.models.items()}
     weights = {name: features.cepstral_weights(name, extracted.sequences[name].shape[-1], settings.CEPSTRAL_DECAY)
                for name in plan.features}
     preprocessing = dict(loading=extraction.loading, params=extraction.params, n_frames=extraction.n_frames)
@@ -187,8 +188,7 @@ def run_task(task, x, lengths):
     ignore_sigint_in_worker(task.driver)
     disable_worker_recycling()
     x, lengths = fetch(x), fetch(lengths)
-    with defer_interrupts():
-        estimator = estimator_class(task.estimator)(len(task.classes), task.seed, **task.hyperparameters)
+    estimator = estimator_class(task.estimator)(len(task.classes), task.seed, **task.hyperparameters)
     fit = fitting.fit_fold(estimator, x, lengths, task.clips.label.to_numpy(), task.member_splits, task.weights)
     test = prediction_table(task, task.member_splits[0]["test"], fit.test)
     validation = prediction_table(task, splits.validation_indices(task.member_splits), fit.validation)

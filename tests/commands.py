@@ -1,6 +1,7 @@
 """The real commands, run as a user runs them, and what a run reports."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,12 @@ def digits(folder):
         history = pd.read_csv(path).drop(columns="seconds").to_csv() if path.exists() else None     # None: an SVM
         found[fit.name] = ((fit / "predictions.csv").read_text(), history, metrics)
     return found
+
+
+def copy_project(folder):
+    """The project's code in another folder, to be changed there."""
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("ser/*.py"), *ROOT.glob("study/*.py")]:
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    return folder

@@ -9,7 +9,10 @@ import pytest
 from commands import run
 
 import config
+import predict
 from ser import demo_corpus
+from ser.errors import run_command
+from ser.settings import read_settings
 
 # A shell starts background jobs with Ctrl-C ignored, and commands inherit that; here they are to listen to it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -36,13 +39,9 @@ def mixed_folder(demo_folder, tmp_path):
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory):
-    """settings(N_AUGMENTED=1, ...): config as a namespace with these changes; every call has a cache of its own."""
-    known = {name: value for name, value in vars(config).items() if name.isupper()}
-
+    """settings(N_AUGMENTED=1, ...): the Settings of config.py with these changes; every call has a cache of its own."""
     def changed(**changes):
-        unknown = set(changes) - set(known)
-        assert not unknown, f"config has no {unknown}"
-        return SimpleNamespace(**known | {"CACHE_DIR": tmp_path_factory.mktemp("cache")} | changes)
+        return read_settings(config).replace(**{"CACHE_DIR": tmp_path_factory.mktemp("cache")} | changes)
 
     return changed
 
@@ -69,3 +68,32 @@ def one_thread():
     """TensorFlow's threads can only be set before its first network: whoever makes one asks for this."""
     from study import networks
     networks.use_one_thread()
+
+
+@pytest.fixture
+def predicts(monkeypatch, capsys, one_thread):
+    """predicts(arguments, folder): predict.py in this process, with TensorFlow loaded; as the command would end."""
+    def predicts(arguments, folder):
+        monkeypatch.chdir(folder)
+        code = 0
+        try:
+            run_command("predict.py", predict.main, predict.parse(list(map(str, arguments))))
+        except SystemExit as stop:
+            code = stop.code
+        shown = capsys.readouterr()
+        if isinstance(code, str):
+            return SimpleNamespace(returncode=1, stdout=shown.out, stderr=f"{shown.err}{code}\n")
+        return SimpleNamespace(returncode=code, stdout=shown.out, stderr=shown.err)
+
+    return predicts
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium without a window; tests are skipped where there is none."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium here")
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

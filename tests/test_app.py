@@ -1,7 +1,6 @@
 """The page, as a program and as a person in a browser use it."""
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -57,11 +56,11 @@ def networks_of(client):
 
 
 @pytest.mark.parametrize("number, options", [(0, []), (1, ["--ensemble"]), (-1, None)])
-def test_the_page_answers_as_predict_does(client, clip, demo, tmp_path, number, options):
+def test_the_page_answers_as_predict_does(client, clip, demo, tmp_path, number, options, predicts):
     choice = networks_of(client)[number]
     options = ["--model", f"results/demo/fits/{choice}"] if options is None else options
     label, plot, sentence = client.predict(handle_file(clip), choice, api_name="/answer")
-    done = run("predict.py", clip, "--run", "demo", *options, "--csv", tmp_path / "out.csv", cwd=demo[0])
+    done = predicts([clip, "--run", "demo", *options, "--csv", tmp_path / "out.csv"], demo[0])
     assert done.returncode == 0 and "DEMO" in done.stdout
     row = pd.read_csv(tmp_path / "out.csv").iloc[0]
     assert label["label"] == row.label and f"**{row.label}" in sentence and plot["type"] == "matplotlib"
@@ -130,17 +129,6 @@ def test_what_is_missing_is_one_line(missing, demo, tmp_path, monkeypatch):
 
 
 # -- in a browser ----------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium without a window; tests are skipped where there is none."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.skip("no Chromium here")
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-
-
 @pytest.fixture
 def opened(browser):
     """opened(address): a tab, and lists of what it asked other machines for and of errors on its console."""

@@ -3,6 +3,7 @@ import itertools
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from sounds import clip_name, files_of, write
@@ -10,6 +11,7 @@ from sounds import clip_name, files_of, write
 import config
 import data_preprocessing
 from ser import corpora
+from ser.errors import UserError
 
 
 def found(place):
@@ -25,7 +27,7 @@ def test_the_readme_of_ravdess():
     emotions = {code: corpora.parse_name(clip_name(emotion=code))["emotion"] for code in corpora.FIELDS["emotion"]}
     assert emotions == {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful",
                         "07": "disgust", "08": "surprised"}
-    assert tuple(emotions.values()) == config.CLASSES
+    assert tuple(emotions.values()) == corpora.EMOTIONS == config.CLASSES
 
 
 @pytest.mark.parametrize("field, code", [(field, code) for field, codes in corpora.FIELDS.items() for code in codes])
@@ -39,7 +41,7 @@ def test_all_combinations_but_strong_neutral_have_a_name():
     for codes in itertools.product(*corpora.FIELDS.values()):
         try:
             corpora.parse_name("-".join(codes) + ".wav")
-        except corpora.DataError:
+        except UserError:
             refused.append(codes)
     assert len(refused) == 3 * 2 * 2 * 2 * 24           # modality, channel, statement, repetition, actor
     assert {codes[2:4] for codes in refused} == {("01", "02")}
@@ -49,13 +51,13 @@ def test_all_combinations_but_strong_neutral_have_a_name():
 @pytest.mark.parametrize("code", ["00", "99", "1", "001", "", "x1"])
 def test_an_impossible_code_is_named(field, code):
     name = clip_name(**{field: code})
-    with pytest.raises(corpora.DataError, match=f"{re.escape(name)}: {field} code '{code}'"):
+    with pytest.raises(UserError, match=f"{re.escape(name)}: {field} code '{code}'"):
         corpora.parse_name(name)
 
 
 @pytest.mark.parametrize("name", ["03-01-05-01-01-01.wav", "03-01-05-01-01-01-01-01.wav", "speech.wav"])
 def test_a_wrong_number_of_codes_is_named(name):
-    with pytest.raises(corpora.DataError, match=name):
+    with pytest.raises(UserError, match=name):
         corpora.parse_name(name)
 
 
@@ -95,23 +97,21 @@ def test_no_clips_names_the_folder(name, tmp_path):
     folder = tmp_path / "wrong"
     if name:
         write(folder, name)
-    with pytest.raises(corpora.DataError, match=f"{re.escape(str(folder))}: no RAVDESS clips"):
+    with pytest.raises(UserError, match=f"{re.escape(str(folder))}: no RAVDESS clips"):
         corpora.find_corpus(folder)
 
 
-def test_the_last_named_folder_wins(monkeypatch, tmp_path):
+def test_an_argument_goes_before_the_environment_and_that_before_the_default(monkeypatch):
     monkeypatch.delenv("RAVDESS_DIR", raising=False)
-    monkeypatch.setattr(config, "DATA_DIR", None)
     assert os.path.samefile(corpora.data_dir(), os.path.dirname(config.__file__))
-    monkeypatch.setattr(config, "DATA_DIR", "from config")
-    assert str(corpora.data_dir()) == "from config"
+    assert corpora.data_dir(default="from config") == Path("from config")
     monkeypatch.setenv("RAVDESS_DIR", "from environment")
-    assert str(corpora.data_dir()) == "from environment"
-    assert str(corpora.data_dir("from argument")) == "from argument"
+    assert corpora.data_dir(default="from config") == Path("from environment")
+    assert corpora.data_dir("from argument", "from config") == Path("from argument")
 
 
 # -- other corpora ---------------------------------------------------------------------------------
-@pytest.mark.parametrize("corpus, path, row", [
+@pytest.mark.parametrize("name, path, row", [
     ("EMO-DB", "wav/03a01Fa.wav", dict(actor="03", emotion="happy", statement="a01", repetition="a", sex="male")),
     ("EMO-DB", "16b10Lb.wav", dict(actor="16", emotion="bored", statement="b10", repetition="b", sex="female")),
     ("CREMA-D", "AudioWAV/1001_DFA_ANG_XX.wav", dict(actor="1001", emotion="angry", statement="DFA", intensity="XX")),
@@ -122,15 +122,15 @@ def test_the_last_named_folder_wins(monkeypatch, tmp_path):
     ("TESS", "YAF_pleasant_surprised/YAF_youth_ps.wav", dict(actor="YA", emotion="surprised", statement="youth")),
     ("TESS", "OA_bite_neutral.wav", dict(actor="OA", emotion="neutral", statement="bite")),
 ])
-def test_a_corpus_is_known_by_its_names(corpus, path, row, tmp_path):
+def test_a_corpus_is_known_by_its_file_names(name, path, row, tmp_path):
     write(tmp_path, path)
     write(tmp_path, "notes/beep.wav")
-    it = corpora.find_corpus(tmp_path)
-    assert it.name == corpus and len(it.clips) == 1 and it.left_out["foreign file"] == ["beep.wav"]
-    assert it.complete == {"EMO-DB": 535, "CREMA-D": 7442, "SAVEE": 480, "TESS": 2800}[corpus]
-    clip = it.clips.iloc[0].to_dict()
-    assert {name: clip[name] for name in row} == row
-    assert clip["path"] == str(tmp_path / path) and it.classes == (row["emotion"],) and clip["label"] == 0
+    corpus = corpora.find_corpus(tmp_path)
+    assert corpus.name == name and len(corpus.clips) == 1 and corpus.left_out["foreign file"] == ["beep.wav"]
+    assert corpus.complete == {"EMO-DB": 535, "CREMA-D": 7442, "SAVEE": 480, "TESS": 2800}[name]
+    clip = corpus.clips.iloc[0].to_dict()
+    assert {column: clip[column] for column in row} == row
+    assert clip["path"] == str(tmp_path / path) and corpus.classes == (row["emotion"],) and clip["label"] == 0
 
 
 def test_speakers_in_folders_of_their_own_do_not_collide(tmp_path):
@@ -162,15 +162,15 @@ def write_manifest(folder, head=HEAD, lines=LINES):
 
 
 def test_a_manifest_has_its_own_classes(tmp_path):
-    it = corpora.find_corpus(write_manifest(tmp_path, HEAD + ",mood", [f"{line},fine" for line in LINES]))
-    assert it.name == it.short_name == "mine" and it.complete is None
-    assert it.classes == ("happy", "sad", "awe")            # RAVDESS's first, in its order
-    clips = it.clips.set_index("file")
+    corpus = corpora.find_corpus(write_manifest(tmp_path, HEAD + ",mood", [f"{line},fine" for line in LINES]))
+    assert corpus.name == corpus.short_name == "mine" and corpus.complete is None
+    assert corpus.classes == ("happy", "sad", "awe")            # RAVDESS's first, in its order
+    clips = corpus.clips.set_index("file")
     assert clips.label.to_dict() == {"sub/two.wav": 0, "one.wav": 1, "three.wav": 2}
     assert clips.actor.to_dict() == {"one.wav": "ann", "sub/two.wav": "bob", "three.wav": "ann"}
     assert clips.path["sub/two.wav"] == str(tmp_path / "sub/two.wav")
     assert list(clips.split.sort_index()) == ["train", "test", "validation"]
-    assert it.left_out == {"column not known": ["mood"]}
+    assert corpus.left_out == {"column not known": ["mood"]}
 
 
 @pytest.mark.parametrize("head, lines, says", [
@@ -194,7 +194,7 @@ def test_a_manifest_has_its_own_classes(tmp_path):
 ])
 def test_a_manifest_that_cannot_be_used_says_why(head, lines, says, tmp_path):
     path = write_manifest(tmp_path, head, lines)
-    with pytest.raises(corpora.DataError, match=f"{re.escape(str(path))}: {re.escape(says)}"):
+    with pytest.raises(UserError, match=f"{re.escape(str(path))}: {re.escape(says)}"):
         corpora.find_corpus(path)
 
 
@@ -208,12 +208,12 @@ def test_a_manifest_from_a_spreadsheet_reads_as_well(tmp_path):
 def test_a_manifest_in_another_encoding_says_which_it_should_have(tmp_path):
     path = write_manifest(tmp_path)
     path.write_bytes(path.read_text().replace("ann", "J\xf6rg").encode("latin-1"))
-    with pytest.raises(corpora.DataError, match=r"mine\.csv: not readable as CSV \(.*\); save it as UTF-8"):
+    with pytest.raises(UserError, match=r"mine\.csv: not readable as CSV \(.*\); save it as UTF-8"):
         corpora.find_corpus(path)
 
 
 def test_a_manifest_that_is_not_there(tmp_path):
-    with pytest.raises(corpora.DataError, match=r"mine\.csv: not readable"):
+    with pytest.raises(UserError, match=r"mine\.csv: not readable"):
         corpora.find_corpus(tmp_path / "mine.csv")
 
 
@@ -253,13 +253,12 @@ def test_recordings_of_two_corpora_stay_apart_and_the_same_sound_together(tmp_pa
 def test_one_shared_emotion_is_not_enough(tmp_path):
     write(tmp_path / "german", "03a01Fa.wav")
     write(tmp_path / "english", "DC_h01.wav")
-    with pytest.raises(corpora.DataError, match="share 1 emotions"):
+    with pytest.raises(UserError, match="share 1 emotions"):
         corpora.join_corpora(corpora.find_corpus(tmp_path / "german"), corpora.find_corpus(tmp_path / "english"))
 
 
-def test_the_order_of_the_classes_moves_labels_and_not_emotions(demo_folder, monkeypatch):
-    monkeypatch.setattr(corpora.config, "CLASSES", tuple(sorted(corpora.config.CLASSES)))
-    it = corpora.find_corpus(demo_folder)
-    assert it.classes[0] == "angry"
-    assert (it.clips.emotion == [it.classes[label] for label in it.clips.label]).all()
-    assert set(it.clips.emotion[it.clips.file.str.startswith("03-01-05")]) == {"angry"}
+def test_the_order_of_the_classes_changes_labels_and_not_emotions(demo_folder):
+    corpus = corpora.find_corpus(demo_folder, sorted(corpora.EMOTIONS))
+    assert corpus.classes == tuple(sorted(config.CLASSES)) and corpus.classes[0] == "angry"
+    assert (corpus.clips.emotion == [corpus.classes[label] for label in corpus.clips.label]).all()
+    assert set(corpus.clips.emotion[corpus.clips.file.str.startswith("03-01-05")]) == {"angry"}

@@ -1,48 +1,30 @@
-"""Checking, loading, augmenting, caching and normalising, on files written here and on the real data."""
+"""Survey, data report, augmentation and the cache of features, on files written here and on the real data."""
 import errno
 import itertools
 import os
 import re
 import shutil
 import struct
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 from sounds import SR, clip_name, files_of, tone, write
+from test_audio import FREQUENCY, PCM, frequency, rms, with_chunk, write_broken_files
 from threadpoolctl import threadpool_limits
 
 import config
 import data_preprocessing as dp
 import features
 from ser import corpora, seeds
-from ser.files import code_fingerprint, write_atomically, write_csv
+from ser.audio import load_waveform
+from ser.errors import UserError, run_command
 
-LOAD = {"sr": SR, "trim_db": None, "peak_normalise": False}
 RANGES = {"stretch_rate": (0.8, 1.2), "pitch_semitones": (-2.0, 2.0), "noise_snr_db": (30.0, 50.0)}
-PCM = 2**-15                # full scale is 1; the step of a 16-bit file
-FREQUENCY = 1e-3            # relative, 2 cents; a second of sound resolves far less than a hertz
 SHIFTED_FREQUENCY = 0.01    # relative, a sixth of a semitone; the shifter is off by 12 cents at 150 Hz
 ONSET = 0.002               # s; a tenth of a frame step, and a thirtieth of the stretcher's latency of 60 ms
-
-
-def frequency(y, sr=SR):
-    """Where the spectrum peaks, in Hz, to a fraction of a bin."""
-    return np.abs(np.fft.rfft(y * np.hanning(len(y)), 2**20)).argmax() * sr / 2**20
-
-
-def rms(y):
-    """Of the middle half, away from the edges."""
-    return np.sqrt(np.mean(np.square(y[len(y) // 4:-len(y) // 4], dtype=float)))
-
-
-def with_chunk(content):
-    """The bytes of a WAV file with another chunk before its samples, as most RAVDESS files have."""
-    at = content.index(b"data")
-    content = content[:at] + b"FLLR" + struct.pack("<I", 400) + bytes(400) + content[at:]
-    return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
 
 
 # -- survey and report -----------------------------------------------------------------------------
@@ -77,7 +59,7 @@ def test_identical_sound_is_one_recording(tmp_path):
 
 def test_a_survey_is_kept_and_reads_back_the_same(demo_folder, tmp_path, monkeypatch):
     first = dp.survey(clips_in(demo_folder), tmp_path, jobs=1)
-    monkeypatch.setattr(dp, "measure", None)                            # a second look would fail
+    monkeypatch.setattr(dp, "inspect_clip", None)                       # a second look would fail
     pd.testing.assert_frame_equal(dp.survey(clips_in(demo_folder), tmp_path, jobs=1), first, check_exact=True)
 
 
@@ -90,44 +72,19 @@ def test_a_survey_notices_a_changed_file(demo_folder, tmp_path):
     pd.testing.assert_frame_equal(second[1:], first[1:], check_dtype=False)
 
 
-def break_files(folder):
-    """One file of each kind of broken; returns {name: what the message says of it}."""
-    broken = {"empty file": "not readable", "no samples": "empty", "header alone": "empty", "truncated": "truncated",
-              "truncated, with a chunk": "truncated", "silent": "silent", "almost silent": "silent",
-              "not a number": "finite", "infinite": "finite", "far too loud": "where full scale is 1",
-              "wrong rate": "a sample rate of 1 Hz", "text": "not readable"}
-    y = tone()
-    for code, kind in enumerate(broken, start=1):
-        name = clip_name(actor=f"{code:02d}")
-        samples = {"no samples": y[:0], "silent": 0 * y, "almost silent": 1e-4 * y}.get(kind, y)
-        if kind in ("not a number", "infinite"):
-            samples = np.append(y, np.nan if kind == "not a number" else np.inf)
-        if kind == "far too loud":
-            samples = np.append(y, 1e30)
-        path = write(folder, f"Actor_{code:02d}/{name}", samples, subtype="FLOAT", sr=1 if kind == "wrong rate" else SR)
-        content = path.read_bytes()
-        if kind == "truncated, with a chunk":
-            content = with_chunk(content)
-        path.write_bytes({
-            "empty file": b"", "text": b"text " * 100, "header alone": content[:content.index(b"data") + 8],
-            "truncated": content[:len(content) // 2], "truncated, with a chunk": content[:-100]}.get(kind, content))
-        broken[kind] = (name, broken[kind])
-    return dict(broken.values())
-
-
 def test_all_bad_files_are_listed_at_once(tmp_path):
-    broken = break_files(tmp_path)
+    broken = write_broken_files(tmp_path)
     good = [write(tmp_path, f"Actor_20/{clip_name(actor='20')}").name]
     cut_trailer = with_chunk(write(tmp_path, f"Actor_21/{clip_name(actor='21')}").read_bytes())
     (tmp_path / "Actor_21" / clip_name(actor="21")).write_bytes(cut_trailer + b"LIST" + struct.pack("<I", 99))
     good.append(clip_name(actor="21"))                                  # its samples are all there
-    with pytest.raises(dp.DataError) as raised:
+    with pytest.raises(UserError) as raised:
         dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=2)
     first, *lines = str(raised.value).splitlines()
     assert first.startswith(f"{len(broken)} of {len(broken) + len(good)} clips cannot be used")
-    said = dict(line.strip().split(": ", 1) for line in lines)
-    assert said.keys() == broken.keys()
-    assert all(reason in said[name] for name, reason in broken.items()), said
+    messages = dict(line.strip().split(": ", 1) for line in lines)
+    assert messages.keys() == broken.keys()
+    assert all(reason in messages[name] for name, reason in broken.items()), messages
     assert not (tmp_path / "cache").exists()                            # nor remembered as good
 
 
@@ -150,67 +107,28 @@ def test_an_emotion_that_is_absent_counts_0(tmp_path):
 
 def test_main_warns_when_it_is_not_all_of_ravdess(demo_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(config, "CACHE_DIR", tmp_path)
-    dp.main(["--check", str(demo_folder)])
+    dp.main(dp.parse(["--check", str(demo_folder)]))
     assert re.search(r"^warning: .*1440.*\b16\b", capsys.readouterr().out, re.MULTILINE)
     monkeypatch.setattr(corpora, "RAVDESS_CLIPS", 16)
-    dp.main(["--check", str(demo_folder)])
+    dp.main(dp.parse(["--check", str(demo_folder)]))
     assert "warning" not in capsys.readouterr().out
 
 
 def test_main_on_a_wrong_folder_exits_2_with_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        dp.main(["--check", str(tmp_path)])
-    told = capsys.readouterr()
-    assert stop.value.code == 2 and not told.out
-    lines = [line for line in told.err.splitlines() if not line.startswith("usage:")]
-    assert len(lines) == 1 and str(tmp_path) in lines[0]
+        run_command("data_preprocessing.py", dp.main, dp.parse(["--check", str(tmp_path)]))
+    printed = capsys.readouterr()
+    assert stop.value.code == 2 and not printed.out
+    assert printed.err.startswith(f"data_preprocessing.py: error: {tmp_path}: no RAVDESS clips")
+    assert len(printed.err.splitlines()) == 1
 
 
-# -- loading ---------------------------------------------------------------------------------------
-def test_equal_channels_are_mono_and_others_are_averaged(tmp_path):
-    y = np.round(tone() / PCM) * PCM
-    mono = dp.load_waveform(write(tmp_path, "mono.wav", y), **LOAD)
-    stereo = dp.load_waveform(write(tmp_path, "stereo.wav", np.stack([y, y], axis=1)), **LOAD)
-    left = dp.load_waveform(write(tmp_path, "left.wav", np.stack([y, 0 * y], axis=1)), **LOAD)
-    assert mono.dtype == np.float32 and mono.shape == y.shape
-    np.testing.assert_array_equal(mono, y)
-    np.testing.assert_array_equal(stereo, mono)
-    np.testing.assert_array_equal(left, mono / 2)
-
-
-@pytest.mark.parametrize("name, sr", [("a.wav", 8000), ("a.wav", 22_050), ("a.wav", 44_100), ("a.wav", 48_000),
-                                      ("a.flac", 48_000), ("a.flac", 16_000)])
-def test_any_rate_keeps_frequency_level_and_length(name, sr, tmp_path):
-    y = dp.load_waveform(write(tmp_path, name, tone(1000.0, sr=sr), sr=sr), **LOAD)
-    assert y.dtype == np.float32
-    assert abs(len(y) - SR) <= 1
-    assert frequency(y) == pytest.approx(1000, rel=FREQUENCY)
-    assert rms(y) == pytest.approx(0.3 / np.sqrt(2), rel=0.001)         # soxr's pass band: within 0.01 dB
-
-
-def test_resampling_lets_no_alias_through(tmp_path):
-    path = write(tmp_path, "a.wav", tone(15_000.0, sr=48_000), sr=48_000)       # over 22 050 / 2 Hz
-    y = dp.load_waveform(path, **LOAD)
-    assert rms(y) < 0.3 * 10 ** (-80 / 20)
-
-
-def test_trimming_cuts_silence_at_both_ends_and_keeps_the_rest(tmp_path):
-    quiet, loud = np.zeros(SR // 2, np.float32), tone()
-    y = np.concatenate([quiet, loud, quiet, 0.1 * loud, quiet])         # -20 dB is above -30
-    path = write(tmp_path, "a.wav", y)
-    trimmed = dp.load_waveform(path, **LOAD | {"trim_db": 30.0})
-    kept = 2.5 * SR
-    assert kept <= len(trimmed) <= kept + 2 * 2048                      # at most a frame more at either end
-    assert np.sum(trimmed**2) == pytest.approx(np.sum(y**2), rel=1e-4)  # 1e-4: 16 bits
-    assert len(dp.load_waveform(path, **LOAD | {"trim_db": 15.0})) <= SR + 2 * 2048
-    np.testing.assert_allclose(dp.load_waveform(path, **LOAD), y, atol=PCM)
-
-
-@pytest.mark.parametrize("amplitude", [0.01, 0.9])
-def test_peak_normalise(amplitude, tmp_path):
-    path = write(tmp_path, "a.wav", tone(amplitude=amplitude))
-    assert np.abs(dp.load_waveform(path, **LOAD | {"peak_normalise": True})).max() == 1
-    assert np.abs(dp.load_waveform(path, **LOAD)).max() == pytest.approx(amplitude, rel=0.01)   # beside the crest
+def test_main_looks_where_config_says(demo_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("RAVDESS_DIR", raising=False)
+    monkeypatch.setattr(config, "CACHE_DIR", tmp_path)
+    monkeypatch.setattr(config, "DATA_DIR", demo_folder)
+    dp.main(dp.parse([]))
+    assert "16 clips" in capsys.readouterr().out
 
 
 # -- augmentation ----------------------------------------------------------------------------------
@@ -303,15 +221,30 @@ def clips(demo_folder, tmp_path_factory):
     return dp.survey(clips_in(demo_folder), tmp_path_factory.mktemp("survey"), jobs=1)
 
 
+ALL = ("mfcc", "mel", "gauss")
+SECONDS = 59.5 * config.HOP_LENGTH / config.SAMPLE_RATE                 # of 60 frames: some clips are cut, some padded
+
+
 @pytest.fixture(scope="module")
 def few(settings):
-    """Settings with 2 copies, and clips so short that some are cut and some are padded."""
-    return settings(N_AUGMENTED=2, N_FRAMES=60)
+    """Settings with 2 copies of each clip, and 60 frames."""
+    return settings(N_AUGMENTED=2, CLIP_SECONDS=SECONDS)
 
 
 @pytest.fixture(scope="module")
-def built(clips, few):
-    return dp.build_features(clips, few, jobs=1)
+def extraction(few):
+    return dp.extraction_params(few, ALL)
+
+
+@pytest.fixture(scope="module")
+def built(clips, extraction, few):
+    return dp.build_features(clips, extraction, few.CACHE_DIR, jobs=1)
+
+
+@pytest.fixture
+def plain(settings):
+    """Extraction without copies."""
+    return dp.extraction_params(settings(N_AUGMENTED=0), ALL)
 
 
 def arrays_of(built):
@@ -336,15 +269,17 @@ def test_shapes(built):
                for x in (*built.sequences.values(), *built.functionals.values()))
 
 
-def test_a_second_call_computes_nothing(built, clips, few, monkeypatch):
+def test_a_second_call_computes_nothing(built, clips, extraction, few, monkeypatch):
     monkeypatch.setattr(dp, "extract_corpus", None)
-    assert_same(dp.build_features(clips, few), built)
+    again = dp.build_features(clips, extraction, few.CACHE_DIR)
+    assert_same(again, built)
+    assert (again.key, again.folder) == (built.key, str(few.CACHE_DIR / f"features-{built.key}"))
 
 
-def by_hand(y, frames):
+def by_hand(y, frames, params):
     """Features of a waveform, cut to its middle or padded, and the number of real frames."""
     with threadpool_limits(1):                                          # more threads add up in another order
-        extracted, cut = features.extract(y, **config.FEATURE_SETTINGS), {}
+        extracted, cut = features.extract(y, ALL, **params), {}
     for name, x in extracted.items():
         spare = max(0, (len(x) - frames) // 2)
         x = x[spare:][:frames]
@@ -352,59 +287,98 @@ def by_hand(y, frames):
     return cut, len(x)
 
 
-def test_a_version_is_what_it_is_by_hand(built, clips):
+def test_every_variant_is_as_computed_by_hand(built, clips):
+    params = dict(sr=SR, n_fft=2048, hop_length=512, n_mels=128, n_mfcc=40, n_gauss=64, n_gauss_coefficients=40,
+                  fmin=0.0, fmax=SR / 2, top_db=80.0)
     cuts = 0
     for row, clip in enumerate(clips.itertuples()):
-        y = dp.load_waveform(clip.path, **config.LOADING_SETTINGS)
+        y = load_waveform(clip.path, sr=SR, trim_db=30.0, peak_normalise=False)
         copies = [copy_of(y, copy, seed=config.SEED, file=clip.file) for copy in (1, 2)]
         assert built.trimmed_seconds[row] == len(y) / SR
-        for version, waveform in enumerate([y, *copies]):
-            expected, real = by_hand(waveform, 60)
-            assert built.lengths[row, version] == real == min(60, 1 + len(waveform) // config.HOP_LENGTH)
+        for variant, waveform in enumerate([y, *copies]):
+            expected, real = by_hand(waveform, 60, params)
+            assert built.lengths[row, variant] == real == min(60, 1 + len(waveform) // config.HOP_LENGTH)
             cuts += 1 + len(waveform) // config.HOP_LENGTH > 60
             for name, x in expected.items():
-                np.testing.assert_array_equal(built.sequences[name][row, version], x)
-                np.testing.assert_allclose(built.functionals[name][row, version],
+                np.testing.assert_array_equal(built.sequences[name][row, variant], x)
+                np.testing.assert_allclose(built.functionals[name][row, variant],
                                            features.functionals(x[None, :real], np.array([real]))[0], rtol=1e-6)
     assert 0 < cuts < 48                                                # both ways were taken
 
 
-def test_rows_do_not_depend_on_processes_order_or_company(built, clips, few):
+def test_rows_do_not_depend_on_processes_order_or_company(built, clips, extraction, tmp_path):
     some = clips[:1:-1].reset_index(drop=True)                          # 14: two batches of up to 8
-    elsewhere = SimpleNamespace(**vars(few) | {"CACHE_DIR": few.CACHE_DIR / "two processes"})
-    assert_same(built, dp.build_features(some, elsewhere, jobs=2), rows=slice(None, 1, -1))
+    assert_same(built, dp.build_features(some, extraction, tmp_path, jobs=2), rows=slice(None, 1, -1))
 
 
-def test_without_copies_there_is_the_clip_alone(clips, settings, built):
-    alone = dp.build_features(clips[:2], settings(N_AUGMENTED=0, N_FRAMES=60), jobs=1)
+def test_a_feature_does_not_depend_on_the_others_asked_for(built, clips, extraction, tmp_path):
+    alone = dp.build_features(clips[:2], replace(extraction, names=("gauss",)), tmp_path, jobs=1)
+    assert alone.sequences.keys() == alone.functionals.keys() == {"gauss"}
+    np.testing.assert_array_equal(alone.sequences["gauss"], built.sequences["gauss"][:2])
+
+
+def test_without_copies_there_is_the_clip_alone(clips, extraction, built, tmp_path):
+    alone = dp.build_features(clips[:2], replace(extraction, n_augmented=0), tmp_path, jobs=1)
     np.testing.assert_array_equal(alone.sequences["mfcc"], built.sequences["mfcc"][:2, :1])
 
 
-@pytest.mark.parametrize("change", [
-    {"SEED": 43}, {"N_AUGMENTED": 3}, {"N_FRAMES": 61},
-    *({"LOADING_SETTINGS": config.LOADING_SETTINGS | {name: 1}} for name in config.LOADING_SETTINGS),
-    *({"FEATURE_SETTINGS": config.FEATURE_SETTINGS | {name: 1}} for name in config.FEATURE_SETTINGS),
-    *({"AUGMENTATION_SETTINGS": config.AUGMENTATION_SETTINGS | {name: 1}} for name in config.AUGMENTATION_SETTINGS),
-], ids=lambda change: "-".join(change))
-def test_a_changed_setting_is_another_entry(change, clips, few, built):
-    assert dp.features_key(clips, SimpleNamespace(**vars(few) | change)) != built.key
+CHANGES = dict(
+    SAMPLE_RATE=16_000, TRIM_DB=20.0, PEAK_NORMALISE=True, CLIP_SECONDS=2.0, N_FFT=1024, HOP_LENGTH=256, N_MELS=64,
+    N_MFCC=13, N_GAUSS=32, N_GAUSS_COEFFICIENTS=13, F_MIN=50.0, F_MAX=8000.0, TOP_DB=60.0, N_AUGMENTED=3,
+    STRETCH_RATE=(0.9, 1.1), PITCH_SEMITONES=(-1.0, 1.0), NOISE_SNR_DB=(40.0, 50.0), SEED=43)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_setting_is_another_entry(name, clips, few, built):
+    changed = dp.extraction_params(few.replace(**{name: CHANGES[name]}), ALL)
+    assert dp.features_key(clips, changed) != built.key
 
 
 def test_what_does_not_touch_the_features_keeps_the_entry(clips, few, built):
-    other = {"EPOCHS": {}, "N_FOLDS": 3, "RESULTS_DIR": "elsewhere", "CACHE_DIR": "elsewhere", "FEATURES": ("mel",)}
-    assert dp.features_key(clips, SimpleNamespace(**vars(few) | other)) == built.key
+    """Every other setting of config.py."""
+    others = {name: "changed" for name in few.values() if name not in CHANGES}
+    assert {"N_FOLDS", "MODELS", "CACHE_DIR", "DEFAULT_FEATURES", "CEPSTRAL_DECAY"} <= set(others)
+    assert dp.features_key(clips, dp.extraction_params(few.replace(**others), ALL)) == built.key
 
 
-def test_changed_code_is_another_entry(clips, few, built, monkeypatch):
-    seen = []
-    monkeypatch.setattr(dp, "code_fingerprint", lambda *files: seen.extend(files) or "changed")
-    assert dp.features_key(clips, few) != built.key
-    assert {features.__file__, dp.__file__} <= set(seen)
+def test_other_features_are_another_entry(clips, few, built):
+    assert dp.features_key(clips, dp.extraction_params(few, ("mfcc", "mel"))) != built.key
+
+
+@pytest.mark.parametrize("names", [ALL, ("mel",)])
+def test_changed_code_is_another_entry(names, clips, few, monkeypatch):
+    """Code of features that are not asked for does not count."""
+    extraction, asked = dp.extraction_params(few, names), []
+    before = dp.features_key(clips, extraction)
+    monkeypatch.setattr(dp, "code_hash", lambda *names, **_: asked.extend(names) or "changed")
+    assert dp.features_key(clips, extraction) != before
+    assert set(asked) == {"data_preprocessing:extract_clip", *(f"features:{name}" for name in names)}
+
+
+def test_another_version_of_a_library_is_another_entry(clips, extraction, built, monkeypatch):
+    version = dp.importlib.metadata.version
+    monkeypatch.setattr(dp.importlib.metadata, "version", lambda name: "0" if name == "soxr" else version(name))
+    assert dp.features_key(clips, extraction) != built.key
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(F_MAX=16_000), "F_MAX = 16000 is above half of SAMPLE_RATE"),
+    (dict(SAMPLE_RATE=8000, F_MAX=4000.5), "F_MAX = 4000.5 is above half of SAMPLE_RATE"),
+    (dict(F_MIN=12_000.0), "F_MIN = 12000.0 is not below F_MAX = 11025.0"),
+    (dict(F_MIN=300, F_MAX=300), "F_MIN = 300 is not below F_MAX = 300")])
+def test_filters_that_cannot_be_are_an_error(changes, message, settings):
+    with pytest.raises(UserError, match=re.escape(message)):
+        dp.extraction_params(settings(**changes), ALL)
+
+
+@pytest.mark.parametrize("f_max", [None, 11_025])
+def test_the_filterbanks_reach_half_of_the_sample_rate_where_f_max_is_none(f_max, settings):
+    assert dp.extraction_params(settings(F_MAX=f_max), ALL).params["fmax"] == 11_025
 
 
 @pytest.mark.parametrize("change, same", [("nothing", True), ("time", True), ("header", True), ("content", False),
                                           ("fewer", False), ("renamed", False)])
-def test_other_sounds_are_another_entry(change, same, demo_folder, few, built, tmp_path):
+def test_other_sounds_are_another_entry(change, same, demo_folder, extraction, built, tmp_path):
     folder = shutil.copytree(demo_folder, tmp_path / "data")
     first = files_of(folder)[0]
     match change:
@@ -421,12 +395,12 @@ def test_other_sounds_are_another_entry(change, same, demo_folder, few, built, t
         case "renamed":
             first.rename(first.with_name(clip_name(statement="02", repetition="02")))
     clips = dp.survey(clips_in(folder), tmp_path, jobs=1)
-    assert (dp.features_key(clips, few) == built.key) == same
+    assert (dp.features_key(clips, extraction) == built.key) == same
 
 
 @pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
-def test_a_stop_half_way_leaves_nothing_and_the_next_call_builds_all(stop, clips, settings, monkeypatch):
-    now, count, extract_clip = settings(N_AUGMENTED=0), itertools.count(), dp.extract_clip
+def test_a_stop_half_way_leaves_nothing_and_the_next_call_builds_all(stop, clips, plain, tmp_path, monkeypatch):
+    count, extract_clip = itertools.count(), dp.extract_clip
 
     def fails_at_the_third(*args, **kwargs):
         if next(count) == 2:
@@ -435,171 +409,55 @@ def test_a_stop_half_way_leaves_nothing_and_the_next_call_builds_all(stop, clips
 
     with monkeypatch.context() as patched, pytest.raises(stop):
         patched.setattr(dp, "extract_clip", fails_at_the_third)
-        dp.build_features(clips[:4], now, jobs=1)
+        dp.build_features(clips[:4], plain, tmp_path, jobs=1)
     assert next(count) == 3                                             # it did begin
-    assert not list(now.CACHE_DIR.iterdir())
-    assert dp.build_features(clips[:4], now, jobs=1).lengths.all()
+    assert not list(tmp_path.iterdir())
+    assert dp.build_features(clips[:4], plain, tmp_path, jobs=1).lengths.all()
 
 
-def test_when_another_process_was_faster_its_entry_is_used(clips, settings, monkeypatch):
-    now, extract_clip = settings(N_AUGMENTED=0), dp.extract_clip
-    other = dp.build_features(clips[:2], settings(N_AUGMENTED=0), jobs=1)
+def test_when_another_process_was_faster_its_entry_is_used(clips, plain, tmp_path, monkeypatch):
+    cache_dir, extract_clip = tmp_path / "cache", dp.extract_clip
+    other = dp.build_features(clips[:2], plain, tmp_path / "other", jobs=1)
 
     def overtaken(*args, **kwargs):
-        shutil.copytree(other.folder, now.CACHE_DIR / os.path.basename(other.folder), dirs_exist_ok=True)
+        shutil.copytree(other.folder, cache_dir / os.path.basename(other.folder), dirs_exist_ok=True)
         return extract_clip(*args, **kwargs)
 
     monkeypatch.setattr(dp, "extract_clip", overtaken)
-    assert_same(dp.build_features(clips[:2], now, jobs=1), other)
-    assert len(list(now.CACHE_DIR.iterdir())) == 1
+    assert_same(dp.build_features(clips[:2], plain, cache_dir, jobs=1), other)
+    assert len(list(cache_dir.iterdir())) == 1
 
 
-def test_leftovers_of_a_killed_process_do_no_harm(clips, settings):
-    now = settings(N_AUGMENTED=0)
-    entry = f"features-{dp.features_key(clips[:2], now)}"
-    same_id, running, old = (now.CACHE_DIR / f"{entry}.{process}.partial" for process in (os.getpid(), "other", "old"))
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:-10]), os.remove],
+    ids=["empty", "cut off", "missing"])
+def test_a_damaged_entry_is_named(damage, clips, plain, tmp_path):
+    built = dp.build_features(clips[:2], plain, tmp_path, jobs=1)
+    damage(tmp_path / f"features-{built.key}" / "lengths.npy")
+    with pytest.raises(UserError, match=rf"features-{built.key}: damaged \(.*\); delete it, and the next run makes it"):
+        dp.build_features(clips[:2], plain, tmp_path, jobs=1)
+
+
+def test_leftovers_of_a_killed_process_do_no_harm(clips, plain, tmp_path):
+    entry = f"features-{dp.features_key(clips[:2], plain)}"
+    same_id, running, old = (tmp_path / f"{entry}.{process}.partial" for process in (os.getpid(), "other", "old"))
     for folder in (same_id, running, old):                              # in containers process ids repeat
         folder.mkdir()
         (folder / "mel-sequences.npy").write_bytes(b"half")
     os.utime(old, (0, 0))
-    assert dp.build_features(clips[:2], now, jobs=1).lengths.shape == (2, 1)
-    assert {path.name for path in now.CACHE_DIR.iterdir()} == {entry, running.name}
+    assert dp.build_features(clips[:2], plain, tmp_path, jobs=1).lengths.shape == (2, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {entry, running.name}
 
 
-@pytest.mark.parametrize("length, start, real", [(3, 0, 3), (5, 0, 5), (6, 0, 5), (9, 2, 5), (50, 22, 5)])
-def test_fit_length_pads_the_end_or_keeps_the_middle(length, start, real):
-    x = np.arange(1.0, length + 1)[:, None]
-    fitted, frames = dp.pad_or_crop(x, 5)
-    assert frames == real
-    np.testing.assert_array_equal(fitted[:, 0], [*x[start:start + real, 0], *[0] * (5 - real)])
-
-
-# -- normalisation ---------------------------------------------------------------------------------
-@pytest.fixture
-def ragged():
-    """Ten clips of 3 to 12 frames and 4 columns, columns far apart in level and spread, padding 0."""
-    rng = np.random.default_rng(0)
-    lengths = np.arange(3, 13)
-    x = (rng.normal(size=(10, 12, 4)) * [0.1, 1, 10, 100] + [-500, 0, 5, 50]).astype(np.float32)
-    x[np.arange(12) >= lengths[:, None]] = 0
-    return x, lengths
-
-
-def test_normalised_real_frames_have_zero_mean_and_unit_variance(ragged):
-    x, lengths = ragged
-    normal = dp.standardise(x, *dp.fit_scaler(x, lengths), lengths)
-    real = np.concatenate([clip[:length] for clip, length in zip(normal, lengths, strict=True)])
-    np.testing.assert_allclose(real.mean(axis=0), 0, atol=1e-3)         # float32 at 500 steps by 3e-5, spread 0.1
-    np.testing.assert_allclose(real.std(axis=0), 1, atol=1e-3)
-    assert normal.dtype == np.float32
-
-
-def test_normaliser_of_some_rows_is_that_of_these_rows_read_in_pieces(ragged, monkeypatch):
-    x, lengths = ragged
-    rows = np.array([7, 2, 9, 4])
-    whole = dp.fit_scaler(x[rows], lengths[rows])
-    monkeypatch.setattr(dp, "ROWS_AT_ONCE", 3)
-    for one, two in zip(whole, dp.fit_scaler(x, lengths, rows), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-6)
-
-
-def test_padding_is_exactly_0_and_never_counts(ragged):
-    x, lengths = ragged
-    padding = np.arange(12) >= lengths[:, None]
-    for garbage in (1e6, np.nan):
-        filled = x.copy()
-        filled[padding] = garbage
-        for one, two in zip(dp.fit_scaler(x, lengths), dp.fit_scaler(filled, lengths), strict=True):
-            np.testing.assert_array_equal(one, two)
-        before = filled.copy()
-        normal = dp.standardise(filled, *dp.fit_scaler(x, lengths), lengths)
-        assert (normal[padding] == 0).all() and (normal[~padding] != 0).all()
-        np.testing.assert_array_equal(filled, before)                   # the input is left alone
-
-
-def test_the_normaliser_sees_only_the_clips_it_is_given(ragged):
-    x, lengths = ragged
-    train, test = np.arange(7), np.arange(7, 10)
-    before = dp.fit_scaler(x[train], lengths[train])
-    changed = x.copy()
-    changed[test] *= 10
-    for one, two in zip(before, dp.fit_scaler(changed[train], lengths[train]), strict=True):
-        np.testing.assert_array_equal(one, two)
-    changed[train[0]] *= 10
-    assert not np.array_equal(before[0], dp.fit_scaler(changed[train], lengths[train])[0])
-
-
-def test_vectors_and_constant_columns_are_normalised_too(ragged):
-    rows = ragged[0][:, 0].copy()                                       # (clips, n): no frames, no padding
-    rows[:, 1] = 7
-    normal = dp.standardise(rows, *dp.fit_scaler(rows))
-    np.testing.assert_allclose(normal.mean(axis=0), 0, atol=1e-3)
-    np.testing.assert_allclose(normal.std(axis=0), [1, 0, 1, 1], atol=1e-3)
-
-
-def test_a_normalised_column_varies_as_much_as_it_weighs(ragged):
-    """Of functionals, which are several of each column: the same weights again and again."""
-    x, lengths = ragged
-    weights = np.array([2, 1, 0.5, 0.1])
-    normal = dp.standardise(x, *dp.fit_scaler(x, lengths, weights=weights), lengths)
-    real = np.concatenate([clip[:length] for clip, length in zip(normal, lengths, strict=True)])
-    np.testing.assert_allclose(real.std(axis=0), weights, rtol=1e-3)
-    twice = np.concatenate([x[:, 0], x[:, 0] ** 2], axis=1)                     # (clips, 2 n)
-    normal = dp.standardise(twice, *dp.fit_scaler(twice, weights=weights))
-    np.testing.assert_allclose(normal.std(axis=0), [*weights, *weights], rtol=1e-3)
-
-
-# -- results: files written whole, and what code does ----------------------------------------------
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    path = tmp_path / "new folder" / "table.csv"
-    with write_atomically(path) as draft:
-        draft.write_text("old")
-        assert draft.suffix == ".csv" and not path.exists()
-    assert path.read_text() == "old"
-    with pytest.raises(KeyboardInterrupt), write_atomically(path) as draft:
-        draft.write_text("half")
-        raise KeyboardInterrupt
-    assert path.read_text() == "old"
-    with write_atomically(path) as draft:
-        draft.write_text("new")
-    assert path.read_text() == "new"
-    assert files_of(tmp_path) == [path]
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk at hand is Linux's alone")
-def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
-    (tmp_path / f".{os.getpid()}.table.csv").symlink_to("/dev/full")            # where the draft is to be
-    with pytest.raises(OSError, match=r"No space left.*'\S+/table\.csv'"):
-        write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]}))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_disk_too_small_for_the_features_is_an_error_before_they_are_filled(clips, settings, monkeypatch):
+def test_a_disk_too_small_for_the_features_is_an_error_before_they_are_filled(clips, plain, tmp_path, monkeypatch):
     """Not a signal that kills, as a page of a memory map is that has no room."""
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    now = settings(N_AUGMENTED=0)
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match=r"No space left.*\.npy"):
-        dp.build_features(clips[:2], now, jobs=1)
-    assert not list(now.CACHE_DIR.iterdir())
-
-
-SOURCE = '"""About."""\n\n\ndef f(x):\n    """Doubles."""\n    return 2 * x    # twice\n'
-
-
-@pytest.mark.parametrize("source, same", [
-    (SOURCE.replace("# twice", "# two times"), True), (SOURCE.replace("Doubles", "Twice"), True),
-    (SOURCE.replace("About", "On"), True), (SOURCE.replace("2 * x", "(2*x)"), True),
-    (SOURCE.replace("    # twice", "").replace('    """Doubles."""\n', ""), True),
-    (SOURCE.replace("2", "3"), False), (SOURCE.replace("*", "+"), False), (SOURCE + "\nG = 1\n", False),
-    (SOURCE.replace("f(x)", "f(x, y=1)"), False)])
-def test_a_fingerprint_sees_what_code_does_and_nothing_else(source, same, tmp_path):
-    for name, text in (("one.py", SOURCE), ("two.py", source)):
-        (tmp_path / name).write_text(text)
-    one, two = (code_fingerprint(tmp_path / name) for name in ("one.py", "two.py"))
-    assert (one == two) == same
+        dp.build_features(clips[:2], plain, tmp_path, jobs=1)
+    assert not list(tmp_path.iterdir())
 
 
 # -- the real data ---------------------------------------------------------------------------------

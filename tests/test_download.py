@@ -10,6 +10,7 @@ import pytest
 import config
 import data_preprocessing as dp
 from ser import corpora, download
+from ser.errors import UserError, run_command
 
 
 @pytest.fixture
@@ -50,29 +51,29 @@ def test_the_command_fetches_reports_and_does_not_fetch_twice(server, demo_folde
     monkeypatch.setattr(corpora, "RAVDESS_CLIPS", len(clips))
     monkeypatch.setattr(config, "CACHE_DIR", tmp_path / "cache")
     monkeypatch.setattr(dp.download, "fetch", functools.partial(download.fetch, source=f"{address}/clips.zip", md5=md5))
-    dp.main(["--download", str(tmp_path / "here")])
+    dp.main(dp.parse(["--download", str(tmp_path / "here")]))
     assert f"{len(clips)} clips, 1 actors" in capsys.readouterr().out
     assert inside(tmp_path / "here") == sorted(clips)                   # and the archive is gone
     assert all((tmp_path / "here" / name).read_bytes() == content for name, content in clips.items())
-    dp.main(["--download", str(tmp_path / "here")])
+    dp.main(dp.parse(["--download", str(tmp_path / "here")]))
     assert len(asked) == 1 and f"{len(clips)} clips" in capsys.readouterr().out
 
 
-def test_a_wrong_checksum_is_said_and_nothing_is_kept(server, tmp_path):
+def test_a_wrong_checksum_is_an_error_and_nothing_is_kept(server, tmp_path):
     address, served, _ = server
     archive(served / "clips.zip", {"Actor_01/a.wav": b"not what was published"})
-    with pytest.raises(ValueError, match="not the published archive.*deleted"):
+    with pytest.raises(UserError, match="not the published archive.*deleted"):
         download.fetch(tmp_path / "here", f"{address}/clips.zip", "0" * 32)
     assert inside(tmp_path / "here") == []
 
 
-def test_a_server_that_has_it_not_is_said(server, tmp_path, monkeypatch, capsys):
+def test_a_missing_archive_is_one_line(server, tmp_path, monkeypatch, capsys):
     address, _, _ = server
     monkeypatch.setattr(dp.download, "fetch", functools.partial(download.fetch, source=f"{address}/clips.zip"))
     with pytest.raises(SystemExit) as stop:
-        dp.main(["--download", str(tmp_path / "here")])
-    told = capsys.readouterr().err
-    assert stop.value.code == 2 and "the download failed" in told and len(told.splitlines()) == 1
+        run_command("data_preprocessing.py", dp.main, dp.parse(["--download", str(tmp_path / "here")]))
+    printed = capsys.readouterr().err
+    assert stop.value.code == 2 and "the download failed" in printed and len(printed.splitlines()) == 1
 
 
 def test_a_broken_zip_is_named(server, tmp_path):
@@ -80,7 +81,7 @@ def test_a_broken_zip_is_named(server, tmp_path):
     archive(served / "clips.zip", {"Actor_01/a.wav": bytes(1000)})
     broken = (served / "clips.zip").read_bytes()[:-40]
     (served / "clips.zip").write_bytes(broken)
-    with pytest.raises(ValueError, match="broken zip"):
+    with pytest.raises(UserError, match="broken zip"):
         download.fetch(tmp_path / "here", f"{address}/clips.zip", hashlib.md5(broken).hexdigest())
 
 
@@ -89,7 +90,7 @@ def test_a_damaged_member_is_noticed(tmp_path):
     archive(tmp_path / "clips.zip", {"Actor_01/a.wav": content})
     damaged = (tmp_path / "clips.zip").read_bytes().replace(content, b"noise" * 100)
     (tmp_path / "clips.zip").write_bytes(damaged)
-    with pytest.raises(ValueError, match="broken zip"):
+    with pytest.raises(UserError, match="broken zip"):
         download.unpack(tmp_path / "clips.zip", tmp_path / "here")
     assert inside(tmp_path / "here") == []
 
@@ -97,7 +98,7 @@ def test_a_damaged_member_is_noticed(tmp_path):
 @pytest.mark.parametrize("name", ["../evil.wav", "/evil.wav", "a/../../evil.wav", "..\\evil.wav", "C:\\evil.wav"])
 def test_a_member_that_would_land_elsewhere_stops_it_before_the_first(name, tmp_path):
     archive(tmp_path / "hostile.zip", {"Actor_01/good.wav": b"good", name: b"evil"})
-    with pytest.raises(ValueError, match="refused.*outside"):
+    with pytest.raises(UserError, match="refused.*outside"):
         download.unpack(tmp_path / "hostile.zip", tmp_path / "here")
     assert inside(tmp_path) == ["hostile.zip"]
 
@@ -105,7 +106,7 @@ def test_a_member_that_would_land_elsewhere_stops_it_before_the_first(name, tmp_
 def test_an_archive_that_grows_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "LARGEST", 1000)
     archive(tmp_path / "bomb.zip", {"Actor_01/a.wav": bytes(1001)})
-    with pytest.raises(ValueError, match="refused.*more than"):
+    with pytest.raises(UserError, match="refused.*more than"):
         download.unpack(tmp_path / "bomb.zip", tmp_path / "here")
 
 

@@ -38,11 +38,11 @@ def test_a_sure_member_outweighs_an_unsure_one():
     assert (fit.fit_seconds, fit.parameters) == (4, 20)
 
 
-def test_the_better_half_by_the_folds_own_validation_is_averaged():
+def test_the_better_half_by_validation_loss_in_each_fold_is_averaged():
     """Whatever the test clips say: in fold 1 the other two are better on validation."""
     sure = {("mfcc", "cnn1d"): (0.9, 0.3), ("mel", "cnn1d"): (0.4, 0.8), ("mfcc", "mlp"): (0.7, 0.2),
             ("mel", "mlp"): (0.35, 0.75)}
-    tables = run_of(*[(*kind, fold, each[fold]) for kind, each in sure.items() for fold in (0, 1)])
+    tables = run_of(*[(*experiment, fold, each[fold]) for experiment, each in sure.items() for fold in (0, 1)])
     tables["predictions"]["true"] = np.roll(tables["predictions"].true, 1)      # all wrong: of no account
     assert ensemble.select_members(tables["validation"].query("fold == 0")) == [("mfcc", "cnn1d"), ("mfcc", "mlp")]
     assert ensemble.select_members(tables["validation"].query("fold == 1")) == [("mel", "cnn1d"), ("mel", "mlp")]
@@ -63,6 +63,6 @@ def test_folds_stay_apart_and_order_does_not_matter():
 @pytest.mark.parametrize("fits", [
     [], [("mfcc", "cnn1d", 0, 0.9)], [("mfcc", "cnn1d", 0, 0.9), ("mfcc", "cnn1d", 1, 0.9)],
     [("mfcc", "cnn1d", 0, 0.9), ("mel", "mlp", 0, 0.9), ("mel", "mlp", 1, 0.9)]])
-def test_there_is_none_of_one_experiment_or_of_different_folds(fits):
+def test_there_is_no_ensemble_of_one_experiment_or_of_different_folds(fits):
     tables = run_of(*fits) if fits else {name: pd.DataFrame() for name in runs.RUN_TABLES}
     assert ensemble.add_ensemble(tables) is tables

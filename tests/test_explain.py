@@ -155,7 +155,7 @@ def finished(tmp_path, corpus, monkeypatch):
     def write(accuracies):
         fit_ids = {}
         for number, ((feature, name, fold), accuracy) in enumerate(accuracies.items()):
-            tested = np.arange(fold, N_CLIPS, 2) if fold else np.arange(1, N_CLIPS, 3)
+            tested = np.arange(1, N_CLIPS, 3)
             p_sad = np.where(corpus.labels[tested], 0.6 + 0.01 * tested, 0.4 - 0.01 * tested)
             table = pd.DataFrame(dict(file=corpus.files[tested], actor=tested % 3, p_happy=1 - p_sad, p_sad=p_sad,
                                       true=np.array(EMOTIONS)[corpus.labels[tested]]))

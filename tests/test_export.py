@@ -6,33 +6,31 @@ import pytest
 from commands import run
 
 import config
-import predict
-from study import export
+from ser.errors import UserError
+from study import export, inference
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("form", export.EXPORT_FILES)
-@pytest.mark.parametrize("kind", config.EPOCHS)
-def test_answers_are_those_of_keras(kind, form, demo, tmp_path):
+@pytest.mark.parametrize("model_name", [name for name, row in config.MODELS.items() if row.is_network])
+def test_answers_are_those_of_keras(model_name, form, demo, tmp_path):
     if form == "onnx":
         pytest.importorskip("tf2onnx")
-    folder = tmp_path / kind
-    shutil.copytree(demo[0] / f"results/demo/fits/mfcc-{kind}-fold0", folder)
+    folder = tmp_path / model_name
+    shutil.copytree(demo[0] / f"results/demo/fits/mfcc-{model_name}-fold0", folder)
     path, difference = export.export(folder, form)
     assert path == folder / export.EXPORT_FILES[form] and difference < export.TOLERANCE
-    model = predict.load(folder)
-    key = predict.input_key(model)
+    model = inference.load_model(folder)
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))             # and on a real input, not a random one
-    x, length = predict.load_segments(clip, {key: model.kept}, None, 1)[0]["inputs"][key]
-    mean, std = (np.array(model.kept[name], np.float32) for name in ("mean", "std"))
-    x = predict.data.standardise(x[None], mean, std, np.array([length]) if x.ndim == 2 else None)
+    x, length = inference.load_segments(clip, inference.input_specs([model]))[0]["inputs"][model.input_key]
+    x, lengths = model.standardise(x[None], np.array([length])), np.array([length])
     answers = getattr(export, form)(path)(x)
-    assert np.abs(answers - model.answer(x, length)).max() < export.TOLERANCE
+    assert np.abs(answers - model.predict_proba(x, lengths)).max() < export.TOLERANCE
 
 
 def test_only_networks_can_be_exported(demo):
-    with pytest.raises(export.ExportError, match="mfcc-dtw-fold0: no model.keras there"):
+    with pytest.raises(UserError, match="mfcc-dtw-fold0: no model.keras there"):
         export.export(demo[0] / "results/demo/fits/mfcc-dtw-fold0", "litert")
 
 
@@ -48,6 +46,6 @@ def test_other_answers_are_refused_and_nothing_is_written(demo, tmp_path, monkey
     folder = tmp_path / "model"
     shutil.copytree(demo[0] / "results/demo/fits/mfcc-mlp-fold0", folder)
     monkeypatch.setattr(export, "litert", lambda path: lambda x: np.full((1, 8), 0.125))
-    with pytest.raises(export.ExportError, match="other answers than Keras"):
+    with pytest.raises(UserError, match="other probabilities than Keras"):
         export.export(folder, "litert")
     assert not list(folder.glob("*.tflite"))

@@ -1,4 +1,4 @@
-"""The features on signals whose answer is known on paper, and against librosa, SciPy and a few lines of NumPy."""
+"""Features, functionals and scaler: answers known on paper, and those of librosa, SciPy and a few lines of NumPy."""
 import librosa
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from scipy import stats
 import features
 
 SR, N_FFT, HOP = 22_050, 2048, 512
-EXTRACT = {"sr": SR, "n_fft": N_FFT, "hop_length": HOP, "n_mels": 128, "n_mfcc": 40, "n_gauss": 64,
+PARAMS = {"sr": SR, "n_fft": N_FFT, "hop_length": HOP, "n_mels": 128, "n_mfcc": 40, "n_gauss": 64,
            "n_gauss_coefficients": 40, "fmin": 0.0, "fmax": SR / 2, "top_db": 80.0}
 FLOAT32 = 1e-5          # relative; a float32 has 6e-8, and a transform of 2048 samples adds up 100 of them
 DECIBEL = 1e-3          # dB; what FLOAT32 is in power, times ten
@@ -20,6 +20,11 @@ def tone(hz, amplitude=0.5, samples=SR):
 
 def noise(amplitude=0.1, samples=SR, seed=0):
     return (amplitude * np.random.default_rng(seed).standard_normal(samples)).astype(np.float32)
+
+
+def extract(y, **changes):
+    """All three features of a waveform."""
+    return features.extract(y, ("mfcc", "mel", "gauss"), **PARAMS | changes)
 
 
 def power_of(y):
@@ -44,6 +49,39 @@ def slow_dct(row, n):
     size = len(row)
     scale = [np.sqrt((1 if k == 0 else 2) / size) for k in range(n)]
     return [scale[k] * sum(row[m] * np.cos(np.pi * k * (m + 0.5) / size) for m in range(size)) for k in range(n)]
+
+
+# -- the table of features -------------------------------------------------------------------------
+def test_each_feature_has_labels_for_figures():
+    assert set(features.FEATURES) == {"mfcc", "mel", "gauss"}
+    assert {name: row.cepstral for name, row in features.FEATURES.items()} == {
+        "mfcc": True, "mel": False, "gauss": True}
+    assert all(row.label and row.axis for row in features.FEATURES.values())
+
+
+@pytest.mark.parametrize("names", [("mel",), ("gauss", "mfcc"), ()])
+def test_only_the_features_asked_for_are_extracted(names):
+    some = features.extract(noise(), names, **PARAMS)
+    assert tuple(some) == names
+    for name, x in some.items():
+        np.testing.assert_array_equal(x, extract(noise())[name])
+
+
+def test_all_features_of_a_clip_share_one_transform(monkeypatch):
+    calls, stft = [], librosa.stft
+    monkeypatch.setattr(librosa, "stft", lambda *args, **kwargs: calls.append(1) or stft(*args, **kwargs))
+    extract(noise())
+    assert len(calls) == 1
+
+
+def test_a_new_feature_is_a_function_and_a_row(monkeypatch):
+    def loudness(clip):
+        return features.power_to_db(clip.power.sum(axis=1, keepdims=True), clip.params["top_db"])
+
+    monkeypatch.setitem(features.FEATURES, "loudness", features.Feature(loudness, "Loudness", "level", False))
+    x = features.extract(noise(), ("loudness",), **PARAMS)["loudness"]
+    np.testing.assert_allclose(x[:, 0], 10 * np.log10(power_of(noise()).sum(axis=1)), atol=DECIBEL)
+    assert (features.cepstral_weights("loudness", 1, 15) == 1).all()
 
 
 # -- power spectrogram -----------------------------------------------------------------------------
@@ -74,7 +112,7 @@ def test_power_equals_six_lines_of_numpy():
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")       # librosa's remark on clips under 93 ms
 @pytest.mark.parametrize("samples", [1, 511, 512, 513, 2047, 2048, 22_050])
 def test_frame_count(samples):
-    extracted = features.extract(noise(samples=samples), **EXTRACT)
+    extracted = extract(noise(samples=samples))
     assert {name: x.shape for name, x in extracted.items()} == {
         name: (1 + samples // 512, n) for name, n in (("mfcc", 40), ("mel", 128), ("gauss", 40))}
     assert {x.dtype for x in extracted.values()} == {np.dtype(np.float32)}
@@ -91,14 +129,14 @@ def test_frame_t_is_centred_on_sample_t_times_hop():
 @pytest.mark.parametrize("top_db", [80.0, None])
 @pytest.mark.parametrize("hz", [150.0, 1000.0, 5000.0])
 def test_a_tone_peaks_in_the_band_of_its_mel_frequency(hz, top_db):
-    mel = inner(features.extract(tone(hz), **EXTRACT | {"top_db": top_db})["mel"])
+    mel = inner(extract(tone(hz), top_db=top_db)["mel"])
     centres = librosa.mel_frequencies(128 + 2, fmin=0, fmax=SR / 2)[1:-1]
     assert (np.abs(mel.argmax(axis=1) - np.abs(centres - hz).argmin()) <= 1).all()  # neighbours share a tone
 
 
 def test_silence_is_at_the_floor_everywhere():
-    extracted = features.extract(np.zeros(SR, np.float32), **EXTRACT)
-    np.testing.assert_allclose(extracted["mel"], -100, rtol=FLOAT32)        # 10 log10 of SMALLEST_POWER
+    extracted = extract(np.zeros(SR, np.float32))
+    np.testing.assert_allclose(extracted["mel"], -100, rtol=FLOAT32)        # 10 log10 of AMIN
     for name, bands in (("mfcc", 128), ("gauss", 64)):
         np.testing.assert_allclose(extracted[name][:, 0], -100 * np.sqrt(bands), rtol=FLOAT32)
         np.testing.assert_allclose(extracted[name][:, 1:], 0, atol=CEPSTRUM)
@@ -106,7 +144,7 @@ def test_silence_is_at_the_floor_everywhere():
 
 @pytest.mark.parametrize("top_db", [80.0, None])
 def test_doubled_gain_moves_mel_by_6_db_and_cepstra_in_coefficient_0_alone(top_db):
-    one, two = (features.extract(gain * noise(), **EXTRACT | {"top_db": top_db}) for gain in (1, 2))
+    one, two = (extract(gain * noise(), top_db=top_db) for gain in (1, 2))
     assert one["mel"].min() > one["mel"].max() - 79                         # or the floor would take part
     step = 20 * np.log10(2)
     np.testing.assert_allclose(two["mel"] - one["mel"], step, atol=DECIBEL)
@@ -118,14 +156,14 @@ def test_doubled_gain_moves_mel_by_6_db_and_cepstra_in_coefficient_0_alone(top_d
 
 def test_top_db_raises_what_is_quieter():
     y = np.concatenate([noise(0.1), noise(1e-4)])                           # 60 dB apart
-    free, held = (features.extract(y, **EXTRACT | {"top_db": top_db})["mel"] for top_db in (None, 40.0))
+    free, held = (extract(y, top_db=top_db)["mel"] for top_db in (None, 40.0))
     assert free.min() < free.max() - 50
     np.testing.assert_allclose(held, np.maximum(free, free.max() - 40), atol=DECIBEL)
 
 
 @pytest.mark.parametrize("y", [noise(), tone(440.0), noise(samples=3000) * np.linspace(0, 1, 3000, dtype=np.float32)])
 def test_mel_and_mfcc_are_librosas(y):
-    extracted = features.extract(y, **EXTRACT)
+    extracted = extract(y)
     bank = {"sr": SR, "n_fft": N_FFT, "hop_length": HOP, "window": "hann", "center": True, "pad_mode": "constant",
             "power": 2.0, "n_mels": 128, "fmin": 0.0, "fmax": SR / 2, "htk": False}
     mel = librosa.power_to_db(librosa.feature.melspectrogram(y=y, norm="slaney", **bank),
@@ -135,21 +173,21 @@ def test_mel_and_mfcc_are_librosas(y):
     np.testing.assert_allclose(extracted["mfcc"], mfcc.T, atol=CEPSTRUM)
 
 
-@pytest.mark.parametrize("feature", features.CEPSTRA)
-def test_weights_of_a_cepstrum_fall_to_1_e_over_the_lifter(feature):
+@pytest.mark.parametrize("feature", ["mfcc", "gauss"])
+def test_weights_of_a_cepstrum_fall_to_1_e_over_the_decay(feature):
     weights = features.cepstral_weights(feature, 40, 15)
     np.testing.assert_allclose(weights[15:] / weights[:25], 1 / np.e)
     assert np.mean(weights**2) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("feature", "lifter"), [("mel", 15), ("mfcc", None), ("gauss", None)])
-def test_mel_bands_and_columns_without_a_lifter_count_alike(feature, lifter):
-    assert (features.cepstral_weights(feature, 40, lifter) == 1).all()
+@pytest.mark.parametrize("feature, decay", [("mel", 15), ("mfcc", None), ("gauss", None)])
+def test_mel_bands_and_columns_without_a_decay_weigh_the_same(feature, decay):
+    assert (features.cepstral_weights(feature, 40, decay) == 1).all()
 
 
 def test_all_three_equal_a_slow_route_in_numpy():
     y = noise(samples=4000)
-    extracted = features.extract(y, **EXTRACT)
+    extracted = extract(y)
     hz = np.fft.rfftfreq(N_FFT, 1 / SR)
 
     edges = librosa.mel_frequencies(128 + 2, fmin=0, fmax=SR / 2)
@@ -252,3 +290,87 @@ def test_a_clip_of_one_frame():
     row = features.functionals(x, np.array([1])).reshape(13, 2)
     located = [name not in ("std", "skewness", "kurtosis", "range", "iqr") for name in features.FUNCTIONALS]
     np.testing.assert_allclose(row, np.where(np.array(located)[:, None], [3.0, -2.0], 0), atol=FLOAT32)
+
+
+# -- frames of equal number ------------------------------------------------------------------------
+@pytest.mark.parametrize("length, start, real", [(3, 0, 3), (5, 0, 5), (6, 0, 5), (9, 2, 5), (50, 22, 5)])
+def test_pad_or_crop_pads_the_end_or_keeps_the_middle(length, start, real):
+    x = np.arange(1.0, length + 1)[:, None]
+    result, frames = features.pad_or_crop(x, 5)
+    assert frames == real
+    np.testing.assert_array_equal(result[:, 0], [*x[start:start + real, 0], *[0] * (5 - real)])
+
+
+# -- scaler ----------------------------------------------------------------------------------------
+@pytest.fixture
+def ragged():
+    """Ten clips of 3 to 12 frames and 4 columns, columns far apart in level and spread, padding 0."""
+    rng = np.random.default_rng(0)
+    lengths = np.arange(3, 13)
+    x = (rng.normal(size=(10, 12, 4)) * [0.1, 1, 10, 100] + [-500, 0, 5, 50]).astype(np.float32)
+    x[np.arange(12) >= lengths[:, None]] = 0
+    return x, lengths
+
+
+def test_standardised_real_frames_have_zero_mean_and_unit_variance(ragged):
+    x, lengths = ragged
+    scaled = features.standardise(x, *features.fit_scaler(x, lengths), lengths)
+    real = np.concatenate([clip[:length] for clip, length in zip(scaled, lengths, strict=True)])
+    np.testing.assert_allclose(real.mean(axis=0), 0, atol=1e-3)         # float32 at 500 steps by 3e-5, spread 0.1
+    np.testing.assert_allclose(real.std(axis=0), 1, atol=1e-3)
+    assert scaled.dtype == np.float32
+
+
+def test_the_scaler_of_some_rows_is_that_of_these_rows_read_in_pieces(ragged, monkeypatch):
+    x, lengths = ragged
+    rows = np.array([7, 2, 9, 4])
+    whole = features.fit_scaler(x[rows], lengths[rows])
+    monkeypatch.setattr(features, "ROWS_AT_ONCE", 3)
+    for one, two in zip(whole, features.fit_scaler(x, lengths, rows), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+def test_padding_is_exactly_0_and_never_counts(ragged):
+    x, lengths = ragged
+    padding = np.arange(12) >= lengths[:, None]
+    for garbage in (1e6, np.nan):
+        filled = x.copy()
+        filled[padding] = garbage
+        for one, two in zip(features.fit_scaler(x, lengths), features.fit_scaler(filled, lengths), strict=True):
+            np.testing.assert_array_equal(one, two)
+        before = filled.copy()
+        scaled = features.standardise(filled, *features.fit_scaler(x, lengths), lengths)
+        assert (scaled[padding] == 0).all() and (scaled[~padding] != 0).all()
+        np.testing.assert_array_equal(filled, before)                   # the input is left alone
+
+
+def test_the_scaler_depends_on_the_training_clips_alone(ragged):
+    x, lengths = ragged
+    train, test = np.arange(7), np.arange(7, 10)
+    before = features.fit_scaler(x[train], lengths[train])
+    changed = x.copy()
+    changed[test] *= 10
+    for one, two in zip(before, features.fit_scaler(changed[train], lengths[train]), strict=True):
+        np.testing.assert_array_equal(one, two)
+    changed[train[0]] *= 10
+    assert not np.array_equal(before[0], features.fit_scaler(changed[train], lengths[train])[0])
+
+
+def test_functionals_and_constant_columns_are_standardised_too(ragged):
+    rows = ragged[0][:, 0].copy()                                       # (clips, n): no frames, no padding
+    rows[:, 1] = 7
+    scaled = features.standardise(rows, *features.fit_scaler(rows))
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(scaled.std(axis=0), [1, 0, 1, 1], atol=1e-3)
+
+
+def test_the_standard_deviation_of_a_standardised_column_is_its_weight(ragged):
+    """Functionals hold each column several times: its weight is repeated."""
+    x, lengths = ragged
+    weights = np.array([2, 1, 0.5, 0.1])
+    scaled = features.standardise(x, *features.fit_scaler(x, lengths, weights=weights), lengths)
+    real = np.concatenate([clip[:length] for clip, length in zip(scaled, lengths, strict=True)])
+    np.testing.assert_allclose(real.std(axis=0), weights, rtol=1e-3)
+    twice = np.concatenate([x[:, 0], x[:, 0] ** 2], axis=1)                     # (clips, 2 n)
+    scaled = features.standardise(twice, *features.fit_scaler(twice, weights=weights))
+    np.testing.assert_allclose(scaled.std(axis=0), [*weights, *weights], rtol=1e-3)

@@ -1,7 +1,6 @@
 """Networks on all clips: chosen by inner validation, calibrated by the folds, described, used by predict.py."""
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,16 +8,17 @@ import pytest
 from commands import run
 
 import config
-import predict
+from ser.errors import UserError
 from ser.files import write_json
-from study import final, runs
+from study import final, inference, runs
+from study.tasks import Task
 
 EPOCHS = {"cnn1d": 14, "mlp": 20}
 
 
 @pytest.fixture(scope="module")
 def given_away(demo, tmp_path_factory):
-    """A copy of the demo, with its final MLP and DTW machine."""
+    """A copy of the demo, with its final MLP and DTW SVM."""
     folder = tmp_path_factory.mktemp("final") / "copy"
     shutil.copytree(demo[0], folder)
     done = run("train.py", "--demo", "--models", "mlp", "dtw", "--final", "--jobs", 1, cwd=folder)
@@ -41,7 +41,7 @@ def test_it_is_calibrated_by_its_folds_and_reports_no_accuracy_of_its_own(given_
 
 
 def test_it_was_trained_on_all_clips(given_away):
-    """Its normaliser is that of every clip and copy, fine coefficients counting less by the lifter."""
+    """Its scaler is that of every clip and copy, fine coefficients weighing less."""
     kept = json.loads((given_away / "final/mfcc-mlp/preprocessing.json").read_text())
     (functionals,) = given_away.parents[1].glob("cache/features-*/mfcc-functionals.npy")
     x = np.load(functionals, allow_pickle=False)
@@ -64,40 +64,40 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
         assert words not in card and words in final.card(study, [])
 
 
-def test_predict_prefers_it(given_away, demo):
+def test_predict_prefers_it(given_away, demo, predicts):
     validation = pd.read_csv(given_away / "fits.csv").query("model in ('mlp', 'dtw')").groupby("model")
     best = validation.validation_accuracy.mean().idxmax()
-    assert predict.select_models(given_away) == [given_away / f"final/mfcc-{best}"]
+    assert inference.select_models(given_away) == [given_away / f"final/mfcc-{best}"]
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
-    done = run("predict.py", clip, "--run", "demo", cwd=given_away.parents[1])
+    done = predicts([clip, "--run", "demo"], given_away.parents[1])
     assert done.returncode == 0 and f"final/mfcc-{best}" in done.stdout
 
 
 def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path, capsys):
     """Fits with other settings, and the final models not yet made again."""
     run_folder = shutil.copytree(given_away, tmp_path / "demo")
-    folder = predict.select_models(run_folder)[0]
+    folder = inference.select_models(run_folder)[0]
     assert folder.parent.name == "final"
     feature, model = folder.name.split("-")
     hashes = json.loads((run_folder / "config.json").read_text())
     for fold in (0, 1):
         metrics = run_folder / f"fits/{folder.name}-fold{fold}/metrics.json"
-        write_json(metrics, json.loads(metrics.read_text()) | {"settings_hash": f"new{fold}"})
-        hashes["settings_hashes"][f"{folder.name}-fold{fold}"] = f"new{fold}"
+        write_json(metrics, json.loads(metrics.read_text()) | {"fit_id": f"new{fold}"})
+        hashes["fit_ids"][f"{folder.name}-fold{fold}"] = f"new{fold}"
     write_json(run_folder / "config.json", hashes)
-    assert predict.select_models(run_folder)[0] != folder
+    assert inference.select_models(run_folder)[0] != folder
     assert f"{folder}: made before the present fits" in capsys.readouterr().err
 
 
-def test_a_machine_on_all_clips_knows_them(given_away, demo):
+def test_an_svm_on_all_clips_knows_them(given_away, demo):
     folder = given_away / "final/mfcc-dtw"
     assert {path.name for path in folder.iterdir()} == {
         "svm.npz", "preprocessing.json", "metrics.json", "validation_predictions.csv"}
     clips = pd.read_csv(given_away / "clips.csv").sample(20, random_state=0)
     paths = {path.name: path for path in (demo[0] / "cache/demo-corpus").rglob("*.wav")}
-    model = predict.load(folder)
-    segments = [predict.load_segments(paths[file], {predict.input_key(model): model.kept}, None, 1)[0] for file in clips.file]
-    answers = predict.predict_segments(segments, [model], model.kept["labels"], 0.5)
+    model = inference.load_model(folder)
+    segments = [inference.load_segments(paths[file], inference.input_specs([model]))[0] for file in clips.file]
+    answers = inference.predict_segments(segments, [model], model.metadata["labels"], 0.5)
     assert (answers.label.to_numpy() == clips.emotion.to_numpy()).mean() > 0.9
 
 
@@ -109,37 +109,40 @@ def test_a_rerun_trains_nothing(given_away):
 
 
 # -- the plan --------------------------------------------------------------------------------------
-def study(folds=2):
+def study(n_folds=2):
     """Tasks of two features and two networks and an SVM, and their finished fits."""
-    import train
-    settings = SimpleNamespace(EPOCHS=EPOCHS, N_FOLDS=folds, SEED=1, CHECKPOINT="best", ENSEMBLE_SIZE=2)
-    clips = pd.DataFrame(dict(label=range(7)))
-    tasks = [train.Task(feature, model, fold, 0, f"{feature}{model}{fold}", settings, clips, {}, "protocol", 0)
-             for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm") for fold in range(folds)]
+    clips, members = pd.DataFrame(dict(label=range(7))), [{}, {}]
+    tasks_of_folds = [Task(
+        feature, model, fold, f"{feature}{model}{fold}", "study.x:Y",
+        dict(epochs=EPOCHS[model], checkpoint="best") if model in EPOCHS else {"C": 1.0}, seed=0, weights=None,
+        on_functionals=False, classes=(), clips=clips, member_splits=members, protocol="protocol", preprocessing={},
+        driver=0) for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm") for fold in range(n_folds)]
     better = {("mel", "cnn1d"): 0.9, ("mfcc", "mlp"): 0.8}
     fits = pd.DataFrame([dict(feature=task.feature, model=task.model, fold=task.fold, best_epoch=3 + task.fold,
-                              validation_accuracy=better.get((task.feature, task.model), 0.5)) for task in tasks])
-    return tasks, fits
+                              validation_accuracy=better.get((task.feature, task.model), 0.5))
+                         for task in tasks_of_folds])
+    return tasks_of_folds, fits
 
 
 def test_validation_chooses_the_feature_and_the_epochs():
-    planned = final.plan(*study(folds=3))
+    planned = final.make_final_tasks(*study(n_folds=3), 3, seed=1)
     assert [(task.feature, task.model) for task in planned] == [
         ("mel", "cnn1d"), ("mfcc", "mlp"), ("mel", "svm")]
     for task in planned:
         if task.model != "svm":
-            assert task.settings.EPOCHS == {task.model: 4} and task.settings.CHECKPOINT == "last"   # median of 3 4 5
-        networks = 1 if task.model == "svm" else 2                      # machines start from nothing random
-        assert [{part: list(clips) for part, clips in parts.items()} for parts in task.members] == networks * [{
+            assert task.hyperparameters == dict(epochs=4, checkpoint="last")            # median of 3 4 5
+        n_members = 1 if task.model == "svm" else 2                     # nothing in an SVM is random
+        assert [{part: list(clips) for part, clips in split.items()} for split in task.member_splits] == n_members * [{
             "train": list(range(7)), "validation": [], "test": []}]
-    assert len({task.seed for task in planned}) == 3 and study()[0][0].settings.CHECKPOINT == "best"
+    assert len({task.seed for task in planned}) == 3
+    assert study()[0][0].hyperparameters == dict(epochs=EPOCHS["cnn1d"], checkpoint="best")
 
 
-def test_unfinished_kinds_are_left_out_and_nothing_finished_is_said():
-    tasks, fits = study()
+def test_unfinished_models_are_left_out_and_nothing_finished_is_said():
+    tasks_of_folds, fits = study()
     half = fits.drop(fits[(fits.feature == "mel") & (fits.fold == 1)].index)
-    assert [(task.feature, task.model) for task in final.plan(tasks, half)] == [
+    assert [(task.feature, task.model) for task in final.make_final_tasks(tasks_of_folds, half, 2, seed=1)] == [
         ("mfcc", "cnn1d"), ("mfcc", "mlp"), ("mfcc", "svm")]
     for too_few in (fits[fits.fold == 0], pd.DataFrame()):
-        with pytest.raises(final.FinalError, match="needs all folds"):
-            final.plan(tasks, too_few)
+        with pytest.raises(UserError, match="needs all folds"):
+            final.make_final_tasks(tasks_of_folds, too_few, 2, seed=1)

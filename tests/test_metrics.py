@@ -1,4 +1,4 @@
-"""Scores, intervals, comparison, calibration: closed forms and independent routes."""
+"""Classification metrics, intervals, comparison, calibration: closed forms and independent routes."""
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +10,7 @@ from ser import metrics
 RNG = np.random.default_rng(0)
 
 
-def test_scores_by_hand():
+def test_classification_metrics_by_hand():
     found = metrics.classification_metrics(["a", "a", "a", "b"], ["a", "a", "b", "b"])
     assert found == pytest.approx(dict(accuracy=3 / 4, uar=(2 / 3 + 1) / 2, weighted_f1=(3 * 4 / 5 + 2 / 3) / 4,
                                        macro_f1=(4 / 5 + 2 / 3) / 2))
@@ -45,7 +45,7 @@ def test_corrected_t_test_is_the_paired_one_with_a_larger_variance():
 
 
 @pytest.mark.parametrize("p, text", [(0.25, "0.25"), (0.0051, "0.01"), (0.0049, "<0.01"), (0.0, "<0.01"), (1, "1.00")])
-def test_a_p_that_would_round_to_nothing_is_told_as_small(p, text):
+def test_a_p_that_would_round_to_zero_is_written_as_a_bound(p, text):
     assert metrics.format_p(p) == text
 
 
@@ -60,11 +60,11 @@ def test_corrected_t_test_at_its_edges():
 def test_the_temperature_that_was_put_in_is_found(temperature):
     true = softmax(RNG.normal(0, 1, (40_000, 8)), axis=1)
     labels = (true.cumsum(axis=1) > RNG.random((40_000, 1))).argmax(axis=1)         # drawn from these probabilities
-    given = metrics.apply_temperature(true, 1 / temperature)                                    # too sure by this much
+    given = metrics.apply_temperature(true, 1 / temperature)             # too sure by this much
     assert metrics.fit_temperature(given, labels) == pytest.approx(temperature, rel=0.05)
 
 
-def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
+def test_metrics_of_a_fit_are_of_test_clips_and_its_temperature_of_validation_clips():
     names = np.array(["a", "b", "c"])
 
     def table(right):
@@ -79,7 +79,7 @@ def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
     assert (found["accuracy"], found["validation_accuracy"]) == (0.9, 0.5)
     assert found["calibration_error"] == pytest.approx(0.9 - 0.6)
     # Half of the validation clips are right, so 50 % is the likeliest confidence, whatever the test clips say.
-    sure = 3 ** (1 / found["temperature"])                          # p of the answer over p of another, after cooling
+    sure = 3 ** (1 / found["temperature"])                          # p of the predicted class over that of another
     assert sure / (sure + 2) == pytest.approx(0.5, abs=1e-3)
     assert found["calibration_error_after"] == pytest.approx(0.9 - 0.5, abs=1e-3)
 
@@ -87,8 +87,8 @@ def test_a_fit_is_scored_on_test_clips_and_calibrated_on_validation_clips():
 def test_a_temperature_keeps_the_order_and_the_sum():
     p = softmax(RNG.normal(0, 3, (100, 8)), axis=1)
     for temperature in (0.3, 1.0, 4.0):
-        warm = metrics.apply_temperature(p, temperature)
-        assert np.allclose(warm.sum(axis=1), 1) and (warm.argmax(axis=1) == p.argmax(axis=1)).all()
+        scaled = metrics.apply_temperature(p, temperature)
+        assert np.allclose(scaled.sum(axis=1), 1) and (scaled.argmax(axis=1) == p.argmax(axis=1)).all()
     assert np.allclose(metrics.apply_temperature(p, 1.0), p, atol=1e-6)
     assert np.isfinite(metrics.apply_temperature(np.array([[1.0, 0.0]]), 2.0)).all()
 

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 import model
-from study import networks
+
+from study import networks  # isort: skip (first: it loads Keras quietly)
+import config
 
 N_FRAMES, N, CLASSES = 60, 13, 8
 SEQUENCE_MODELS = ("cnn1d", "bilstm", "hybrid")
+NETWORKS = (*SEQUENCE_MODELS, "mlp")
 # Longer padding sums more zeros and changes how a product is cut into blocks: rounding, a few units of 2^-24.
 PADDING = 2e-6
 
@@ -39,14 +42,16 @@ def stirred(network):
     return network
 
 
-def test_four_builders():
-    assert list(model.BUILDERS) == ["cnn1d", "bilstm", "hybrid", "mlp"]
+def test_every_network_of_the_settings_has_its_builder():
+    assert [row.builder for row in config.MODELS.values() if row.is_network] == [f"model:{name}" for name in NETWORKS]
+    for name in NETWORKS:
+        assert getattr(model, name).__doc__
 
 
-@pytest.mark.parametrize("name", model.BUILDERS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_gives_probabilities(name):
     shape = (13 * N,) if name == "mlp" else (N_FRAMES, N)
-    network = stirred(model.BUILDERS[name](shape, CLASSES))
+    network = stirred(getattr(model, name)(shape, CLASSES))
     x = np.random.default_rng(0).standard_normal((5, *shape)).astype(np.float32)
     p = networks.predict_proba(network, x)
     assert p.shape == (5, CLASSES) and network.output_shape == (None, CLASSES)
@@ -57,17 +62,17 @@ def test_gives_probabilities(name):
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
 @pytest.mark.parametrize("longer", [N_FRAMES + 1, N_FRAMES + 7, 2 * N_FRAMES])
 def test_padding_moves_no_probability(name, longer):
-    short = stirred(model.BUILDERS[name]((N_FRAMES, N), CLASSES))
-    long = model.BUILDERS[name]((longer, N), CLASSES)
+    short = stirred(getattr(model, name)((N_FRAMES, N), CLASSES))
+    long = getattr(model, name)((longer, N), CLASSES)
     long.set_weights(short.get_weights())
     lengths = [N_FRAMES, 37, 20, 1]
-    difference = networks.predict_proba(short, clips(lengths, N_FRAMES)) - networks.predict_proba(long, clips(lengths, longer))
-    assert np.abs(difference).max() < PADDING
+    p, q = networks.predict_proba(short, clips(lengths, N_FRAMES)), networks.predict_proba(long, clips(lengths, longer))
+    assert np.abs(p - q).max() < PADDING
 
 
 @pytest.mark.parametrize("name", SEQUENCE_MODELS)
 def test_the_last_real_frame_counts(name):
-    network = stirred(model.BUILDERS[name]((N_FRAMES, N), CLASSES))
+    network = stirred(getattr(model, name)((N_FRAMES, N), CLASSES))
     x = clips([37], N_FRAMES)
     changed = x.copy()
     changed[0, 36] += 3
@@ -99,9 +104,9 @@ def test_folded_convolution_is_a_dilated_one(dilation):
 
 
 def test_reloads_bit_identical_without_our_code(tmp_path):
-    for name in model.BUILDERS:
+    for name in NETWORKS:
         shape = (13 * N,) if name == "mlp" else (N_FRAMES, N)
-        network = stirred(model.BUILDERS[name](shape, CLASSES))
+        network = stirred(getattr(model, name)(shape, CLASSES))
         path = tmp_path / f"{name}.keras"
         path.write_bytes(networks.network_bytes(network))
         again = keras.models.load_model(path, safe_mode=True)

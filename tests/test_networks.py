@@ -4,6 +4,7 @@ import random
 import tempfile
 import threading
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -11,18 +12,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_preprocessing import standardise
-from study import networks
+import config
+from features import standardise
+from ser.settings import read_settings
+from study import batches, fitting, networks
+from study.training import Training, training_params
 
 CLASSES = 8
-CLIPS, VERSIONS, N_FRAMES, N = 96, 2, 24, 6
+CLIPS, VARIANTS, N_FRAMES, N = 96, 2, 24, 6
 
 
-@pytest.fixture(scope="module")
-def small(settings):
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
     networks.use_one_thread()
-    return settings(EPOCHS=dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 3),
-                    BATCH_SIZE=dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 16))
+
+
+def training(model, **changes):
+    """Hyperparameters of a network of config.py, small and short, with these changes."""
+    small = dict(epochs=3, batch_size=16)
+    return asdict(training_params(config.MODELS[model], read_settings(config))) | small | changes
+
+
+def fit(model, x, lengths, labels, member_splits, seed, **changes):
+    """The outcome of a fit by name, and the estimator."""
+    estimator = networks.NetworkEnsemble(CLASSES, seed, **training(model, **changes))
+    outcome = fitting.fit_fold(estimator, x, lengths, labels, member_splits)
+    return vars(outcome) | dict(model=estimator.save()["model.keras"], history=estimator.history)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +45,9 @@ def corpus():
     """Random clips whose mean gives away their label, and their parts."""
     rng = np.random.default_rng(0)
     labels = np.arange(CLIPS) % CLASSES
-    x = rng.standard_normal((CLIPS, VERSIONS, N_FRAMES, N)).astype(np.float32)
+    x = rng.standard_normal((CLIPS, VARIANTS, N_FRAMES, N)).astype(np.float32)
     x += labels[:, None, None, None] * np.linspace(-1, 1, N, dtype=np.float32)
-    lengths = rng.integers(10, N_FRAMES + 1, (CLIPS, VERSIONS))
+    lengths = rng.integers(10, N_FRAMES + 1, (CLIPS, VARIANTS))
     parts = {"train": np.arange(0, 64), "validation": np.arange(64, 80), "test": np.arange(80, 96)}
     return x, lengths, labels, parts
 
@@ -50,100 +65,99 @@ def same_training(one, other):
 
 
 # -- honesty ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["cnn1d", "mlp"])
-def test_test_clips_do_not_touch_training(kind, corpus, small):
+@pytest.mark.parametrize("model", ["cnn1d", "mlp"])
+def test_test_clips_do_not_touch_training(model, corpus):
     """Other test labels, other test sound: weights, history and validation are the same bits."""
     x, lengths, labels, parts = corpus
-    if kind == "mlp":
+    if model == "mlp":
         x, lengths = x.mean(axis=2), None
-    first = networks.fit(kind, x, lengths, labels, [parts], 7, small)
+    first = fit(model, x, lengths, labels, [parts], 7)
     x_changed, labels_changed = x.copy(), labels.copy()
     rng = np.random.default_rng(1)
     x_changed[parts["test"]] = 50 * rng.standard_normal(x[parts["test"]].shape)
     labels_changed[parts["test"]] = rng.permutation(labels[parts["test"]])
-    changed = networks.fit(kind, x_changed, lengths, labels_changed, [parts], 7, small)
+    changed = fit(model, x_changed, lengths, labels_changed, [parts], 7)
     assert same_training(first, changed)
     assert not np.array_equal(first["test"], changed["test"])       # and the change did arrive
 
 
-def test_training_clips_and_seed_do_matter(corpus, small):
+def test_training_clips_and_seed_do_matter(corpus):
     x, lengths, labels, parts = corpus
-    first = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
-    other_seed = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 8, small)
+    first = fit("mlp", x.mean(axis=2), None, labels, [parts], 7)
+    other_seed = fit("mlp", x.mean(axis=2), None, labels, [parts], 8)
     changed = x.copy()
     changed[parts["train"][0], 1] += 1                              # one copy of one clip
-    other_copy = networks.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
+    other_copy = fit("mlp", changed.mean(axis=2), None, labels, [parts], 7)
     assert not same_training(first, other_seed) and not same_training(first, other_copy)
 
 
-def test_copies_of_validation_and_test_clips_are_not_used(corpus, small):
+def test_copies_of_validation_and_test_clips_are_not_used(corpus):
     x, lengths, labels, parts = corpus
-    first = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
+    first = fit("mlp", x.mean(axis=2), None, labels, [parts], 7)
     changed = x.copy()
     changed[np.r_[parts["validation"], parts["test"]], 1:] = 99
-    again = networks.fit("mlp", changed.mean(axis=2), None, labels, [parts], 7, small)
+    again = fit("mlp", changed.mean(axis=2), None, labels, [parts], 7)
     assert same_training(first, again) and np.array_equal(first["test"], again["test"])
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus, small, settings):
+def test_kept_weights_are_those_of_the_epoch_asked_for(keep, corpus):
     x, lengths, labels, parts = corpus
-    outcome = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
-        **{name: getattr(small, name) for name in ("BATCH_SIZE",)}, EPOCHS={"mlp": 12}, LEARNING_RATE={"mlp": 0.05},
-        EMA_DECAY=0.5, CHECKPOINT=keep))
+    outcome = fit("mlp", x.mean(axis=2), None, labels, [parts], 3, epochs=12, learning_rate=0.05, ema_decay=0.5,
+                  checkpoint=keep)
     history = outcome["history"]
     accuracy = (outcome["validation"].argmax(axis=1) == labels[parts["validation"]]).mean()
     best = history.kept.argmax()
     assert history.kept.sum() == 1
     assert accuracy == pytest.approx(history["val_accuracy"][best])
     assert best == 11 if keep == "last" else history["val_accuracy"][best] == max(history["val_accuracy"])
-    targets = networks.smoothed_one_hot(labels[parts["validation"]], small.LABEL_SMOOTHING, CLASSES)
+    targets = networks.smoothed_one_hot(labels[parts["validation"]], config.LABEL_SMOOTHING, CLASSES)
     loss = -(targets * np.log(outcome["validation"])).sum(axis=1).mean()
     assert loss == pytest.approx(history["val_loss"][best], rel=1e-4)     # the averaged weights, not the raw ones
 
 
-def test_stops_early_and_lowers_the_learning_rate(corpus, settings):
+def test_stops_early_and_lowers_the_learning_rate(corpus):
     """Validation labels that cannot be learnt: no epoch gets better for long."""
     x, lengths, labels, parts = corpus
     labels = labels.copy()
     labels[parts["validation"]] = np.random.default_rng(0).integers(0, CLASSES, len(parts["validation"]))
-    outcome = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
-        EPOCHS={"mlp": 60}, BATCH_SIZE={"mlp": 16}, EARLY_STOPPING_PATIENCE=6, CHECKPOINT="best", LR_SCHEDULE="plateau",
-        PLATEAU_PATIENCE=2, PLATEAU_FACTOR=0.5))
+    outcome = fit("mlp", x.mean(axis=2), None, labels, [parts], 3, epochs=60, early_stopping_patience=6,
+                  checkpoint="best", lr_schedule="plateau", plateau_patience=2, plateau_factor=0.5)
     epochs = outcome["history"]["epoch"]
     assert len(epochs) < 60 and len(epochs) == outcome["history"].kept.argmax() + 1 + 6
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[-1] < rates[0] and set(np.round(rates[:-1] / rates[1:], 3)) <= {1.0, 2.0}
 
 
-def test_cosine_falls_from_the_learning_rate_to_almost_nothing(corpus, settings):
+def test_cosine_falls_from_the_learning_rate_to_almost_nothing(corpus):
     x, lengths, labels, parts = corpus
-    outcome = networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 3, settings(
-        EPOCHS={"mlp": 8}, BATCH_SIZE={"mlp": 16}, LEARNING_RATE={"mlp": 0.01}, LR_SCHEDULE="cosine"))
+    outcome = fit("mlp", x.mean(axis=2), None, labels, [parts], 3, epochs=8, learning_rate=0.01,
+                  lr_schedule="cosine")
     rates = np.array(outcome["history"]["learning_rate"])
     assert rates[0] == pytest.approx(0.01) and rates[4] == pytest.approx(0.005) and rates[-1] < 0.001
     assert (np.diff(rates) < 0).all()
 
 
 # -- members ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["hybrid", "mlp"])
-def test_a_fit_is_the_mean_of_its_members(kind, corpus, small):
+@pytest.mark.parametrize("model", ["hybrid", "mlp"])
+def test_a_fit_is_the_mean_of_its_members(model, corpus):
     """Test clips: the mean of the networks in the saved model. Validation clips: the one that left them out."""
     x, lengths, labels, parts = corpus
-    if kind == "mlp":
+    if model == "mlp":
         x, lengths = x.mean(axis=2), None
     second = dict(parts, train=np.arange(16, 80), validation=np.arange(0, 16))
-    outcome = networks.fit(kind, x, lengths, labels, [parts, second], 7, small)
+    outcome = fit(model, x, lengths, labels, [parts, second], 7)
     assert len(outcome["validation"]) == 32 and len(outcome["history"]) == 2 * 3
     assert list(outcome["history"].member) == [0, 0, 0, 1, 1, 1]
     network = loaded(outcome["model"])
     single = [layer for layer in network.layers if isinstance(layer, keras.Model)]
-    ready = lambda clips: networks.load_unaugmented(x, lengths, clips, outcome["mean"], outcome["std"])          # noqa: E731
+    scaler = outcome["mean"], outcome["std"]
+    ready = lambda clips: fitting.load_unaugmented(x, lengths, clips, scaler)                       # noqa: E731
     answers = [networks.predict_proba(member, ready(parts["test"])) for member in single]
     assert np.abs(answers[0] - answers[1]).max() > 1e-3                         # they are not the same network
     assert np.allclose(np.mean(answers, axis=0), outcome["test"], atol=1e-6)
-    assert np.allclose(networks.predict_proba(single[1], ready(second["validation"])), outcome["validation"][:16], atol=1e-6)
-    assert np.allclose(networks.predict_proba(single[0], ready(parts["validation"])), outcome["validation"][16:], atol=1e-6)
+    for member, own, found in ((1, second, outcome["validation"][:16]), (0, parts, outcome["validation"][16:])):
+        assert np.allclose(networks.predict_proba(single[member], ready(own["validation"])), found, atol=1e-6)
 
 
 def loaded(content):
@@ -154,46 +168,45 @@ def loaded(content):
         return networks.load_network(path)
 
 
-def test_a_member_does_not_train_on_what_it_leaves_out(corpus, small):
+def test_a_member_does_not_train_on_what_it_leaves_out(corpus):
     """Other labels of its validation clips: the second member, which trains on them, changes; the first does not."""
     x, lengths, labels, parts = corpus
     members = [parts, dict(parts, train=np.arange(16, 80), validation=np.arange(0, 16))]
     changed = labels.copy()
     changed[parts["validation"]] = (changed[parts["validation"]] + 1) % CLASSES
-    before, after = (networks.fit("mlp", x.mean(axis=2), None, own, members, 7, small)["history"]
+    before, after = (fit("mlp", x.mean(axis=2), None, own, members, 7)["history"]
                      for own in (labels, changed))
     loss = before.loss.eq(after.loss)
     assert loss[before.member == 0].all() and not loss[before.member == 1].any()
 
 
 # -- the same digits again ---------------------------------------------------------------------------
-@pytest.mark.parametrize("kind", ["cnn1d", "bilstm", "mlp"])
-def test_a_network_used_again_is_as_good_as_new(kind, corpus, small, monkeypatch):
+@pytest.mark.parametrize("model", ["cnn1d", "bilstm", "mlp"])
+def test_a_network_used_again_is_as_good_as_new(model, corpus, monkeypatch):
     x, lengths, labels, parts = corpus
-    if kind == "mlp":
+    if model == "mlp":
         x, lengths = x.mean(axis=2), None
     monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
-    new = networks.fit(kind, x, lengths, labels, [parts], 7, small)
-    networks.fit(kind, x, lengths, labels, [parts], 8, small)
-    used_again = networks.fit(kind, x, lengths, labels, [parts], 7, small)
+    new = fit(model, x, lengths, labels, [parts], 7)
+    fit(model, x, lengths, labels, [parts], 8)
+    used_again = fit(model, x, lengths, labels, [parts], 7)
     assert len(networks.TRACED_NETWORKS) == 1
     assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
 
 
-def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, small, settings, monkeypatch):
+def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, monkeypatch):
     x, lengths, labels, parts = corpus
     monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
-    networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, small)
-    networks.fit("mlp", x.mean(axis=2)[..., :4], None, labels, [parts], 7, small)
-    networks.fit("mlp", x.mean(axis=2), None, labels, [parts], 7, settings(
-        EPOCHS=small.EPOCHS, BATCH_SIZE=small.BATCH_SIZE, WEIGHT_DECAY=0.5))
+    fit("mlp", x.mean(axis=2), None, labels, [parts], 7)
+    fit("mlp", x.mean(axis=2)[..., :4], None, labels, [parts], 7)
+    fit("mlp", x.mean(axis=2), None, labels, [parts], 7, weight_decay=0.5)
     assert len(networks.TRACED_NETWORKS) == 3
 
 
-def test_other_threads_may_draw_random_numbers(corpus, small):
+def test_other_threads_may_draw_random_numbers(corpus):
     """A worker of a cluster has threads of its own, which use Python's generator."""
     x, lengths, labels, parts = corpus
-    quiet = networks.fit("cnn1d", x, lengths, labels, [parts], 7, small)
+    quiet = fit("cnn1d", x, lengths, labels, [parts], 7)
     done = threading.Event()
 
     def draw():
@@ -204,16 +217,16 @@ def test_other_threads_may_draw_random_numbers(corpus, small):
     thread.start()
     try:
         networks.TRACED_NETWORKS.clear()
-        disturbed = networks.fit("cnn1d", x, lengths, labels, [parts], 7, small)
+        disturbed = fit("cnn1d", x, lengths, labels, [parts], 7)
     finally:
         done.set()
         thread.join()
     assert same_training(quiet, disturbed)
 
 
-def test_initial_weights_are_drawn_as_usual(small):
+def test_initial_weights_are_drawn_as_usual():
     """Glorot's uniform limit, orthogonal recurrence, unit forget bias; no two layers alike; dropout seeded."""
-    network = networks.new_network("hybrid", (N_FRAMES, N), 4, 5, small)
+    network = networks.new_network(Training(**training("hybrid")), (N_FRAMES, N), CLASSES, 4, 5)
     values = {variable.path: variable.numpy() for variable in network.variables}
     kernels = [value for path, value in values.items() if path.endswith("/kernel")]
     for kernel in kernels:
@@ -232,14 +245,20 @@ def test_initial_weights_are_drawn_as_usual(small):
 
 
 # -- batches ---------------------------------------------------------------------------------------
+def make_dataset(x, lengths, rows, labels, scaler=(0, 1), *, batch_size=8, seed=5, **augmentation):
+    """Batches with one-hot targets, as they are unless an augmentation is asked for."""
+    off = dict(mixup_alpha=0, max_time_mask=0, max_freq_mask=0)
+    return batches.make_dataset(x, lengths, rows, np.eye(CLASSES, dtype=np.float32)[labels], scaler,
+                                batch_size=batch_size, seed=seed, **off | augmentation)
+
+
 def rows_of(dataset):
     return [(x.numpy(), y.numpy()) for x, y in dataset]
 
 
-def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
-    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0, LABEL_SMOOTHING=0)
+def test_an_epoch_sees_every_clip_once_and_epochs_differ():
     x = np.arange(32, dtype=np.float32)[:, None]
-    dataset = networks.make_dataset(x, None, np.arange(32), np.arange(32) % CLASSES, 0, 1, 8, 5, plain)
+    dataset = make_dataset(x, None, np.arange(32), np.arange(32) % CLASSES)
     first, second = rows_of(dataset), rows_of(dataset)
     seen = np.concatenate([batch for batch, _ in first]).ravel()
     assert sorted(seen) == list(range(32)) and list(seen) != list(range(32))
@@ -248,24 +267,23 @@ def test_an_epoch_sees_every_clip_once_and_epochs_differ(settings):
         assert (target.argmax(axis=1) == batch.ravel() % CLASSES).all()
 
 
-def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch(settings):
+def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch():
     x = np.random.default_rng(0).standard_normal((32, 20, 6)).astype(np.float32)
-    make = lambda seed: networks.make_dataset(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES, 0, 1, 8,   # noqa: E731
-                                    seed, settings())
+    make = lambda seed: make_dataset(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES,    # noqa: E731
+                                     seed=seed, mixup_alpha=0.2, max_time_mask=15, max_freq_mask=1)
     dataset = make(5)
     first, second, again, other = rows_of(dataset), rows_of(dataset), rows_of(make(5)), rows_of(make(6))
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, again))
     assert not np.array_equal(first[0][0], second[0][0]) and not np.array_equal(first[0][0], other[0][0])
 
 
-def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
-    plain = settings(MIXUP_ALPHA=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0, LABEL_SMOOTHING=0)
+def test_a_batch_is_its_rows_standardised_and_zero_where_padded():
     rng = np.random.default_rng(0)
     x, lengths = rng.standard_normal((40, 20, 6)).astype(np.float32), rng.integers(5, 21, 40)
     mean, std = rng.standard_normal(6).astype(np.float32), rng.uniform(1, 2, 6).astype(np.float32)
     rows = np.arange(39, 7, -2)                                             # some, in an order of their own
-    seen = np.concatenate([batch for batch, _ in rows_of(networks.make_dataset(
-        x, lengths, rows, np.arange(16) % CLASSES, mean, std, 8, 5, plain))])
+    seen = np.concatenate([batch for batch, _ in rows_of(make_dataset(
+        x, lengths, rows, np.arange(16) % CLASSES, (mean, std)))])
     expected = standardise(x[rows], mean, std, lengths[rows])
     assert sorted(map(np.sum, seen)) == pytest.approx(sorted(map(np.sum, expected)), abs=1e-3)
     order = [np.abs(expected - clip).max(axis=(1, 2)).argmin() for clip in seen]
@@ -274,18 +292,18 @@ def test_a_batch_is_its_rows_normalised_and_zero_where_padded(settings):
 
 
 def test_mixup_mixes_clips_and_targets_by_the_same_share():
-    share = networks.mixup_weights(8, 0.4, [1, 2])
-    clips, targets = networks.mixup(tf.eye(8) * 2.0, share).numpy(), networks.mixup(tf.eye(8), share).numpy()
+    share = batches.mixup_weights(8, 0.4, [1, 2])
+    clips, targets = batches.mixup(tf.eye(8) * 2.0, share).numpy(), batches.mixup(tf.eye(8), share).numpy()
     assert np.allclose(clips, 2 * targets) and np.allclose(targets.sum(axis=1), 1)
     shares = targets[np.arange(8), np.arange(8)]
     assert (shares >= 0.5).all() and len(set(shares)) > 4                   # one draw a clip, itself outweighing
     assert np.allclose(targets[np.arange(8), np.arange(8) - 1], 1 - shares)
 
 
-def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
+def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets():
     """Clips that are their targets, twice as large: so they must come out, whatever was drawn."""
     x = 2 * np.eye(8, dtype=np.float32)[np.arange(64) % 8]
-    dataset = networks.make_dataset(x, None, np.arange(64), np.arange(64) % 8, 0, 1, 16, 5, settings(LABEL_SMOOTHING=0))
+    dataset = make_dataset(x, None, np.arange(64), np.arange(64) % 8, batch_size=16, mixup_alpha=0.2)
     seen = rows_of(dataset)
     assert all(np.allclose(batch, 2 * target, atol=1e-6) for batch, target in seen)
     assert any(0.05 < target.max(axis=1).min() < 0.95 for _, target in seen)
@@ -293,7 +311,7 @@ def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets(settings):
 
 def test_mixup_shares_are_beta_distributed():
     alpha = 0.4
-    share = networks.mixup_weights(20_000, alpha, [3, 4]).numpy()
+    share = batches.mixup_weights(20_000, alpha, [3, 4]).numpy()
     # E[share (1 - share)] of Beta(a, a) is a / (2 (2a + 1)); the folding to the larger half keeps it.
     expected = alpha / (2 * (2 * alpha + 1))
     assert (share * (1 - share)).mean() == pytest.approx(expected, rel=0.03)        # about 4 standard errors
@@ -301,11 +319,11 @@ def test_mixup_shares_are_beta_distributed():
 
 def test_no_mixup_changes_nothing():
     x = tf.random.stateless_normal((4, 3), [1, 2])
-    assert np.array_equal(networks.mixup(x, networks.mixup_weights(4, 0, [1, 2])), x)
+    assert np.array_equal(batches.mixup(x, batches.mixup_weights(4, 0, [1, 2])), x)
 
 
 def test_mask_is_one_run_of_zeros_up_to_the_widest():
-    mask = networks.random_mask(2000, 30, 5, [1, 2]).numpy()
+    mask = batches.random_mask(2000, 30, 5, [1, 2]).numpy()
     zeros = (mask == 0).sum(axis=1)
     assert set(zeros) == {0, 1, 2, 3, 4, 5}
     starts = (np.diff(mask, axis=1, prepend=1) == -1).sum(axis=1)

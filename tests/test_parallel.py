@@ -14,6 +14,7 @@ from commands import ROOT, SHORT, UNNOISY, digits, run
 from joblib.externals.loky import get_reusable_executor
 
 from ser import parallel
+from ser.errors import UserError
 
 
 @contextlib.contextmanager
@@ -85,20 +86,21 @@ def run_with_killed_workers(killed, number, *arguments, cwd):
 KILL_AND_TRAIN = """
 import os, signal, sys
 import train
+from study import tasks
 
-def do(task, x, lengths, do=train.do, killed=sys.argv[1], number=int(sys.argv[2])):
+def run_task(task, x, lengths, run_task=tasks.run_task, killed=sys.argv[1], number=int(sys.argv[2])):
     from study import networks
     for victim in range(number):
         try:
             os.mkdir(killed + str(victim))
         except FileExistsError:
             continue
-        networks.probabilities = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+        networks.predict_proba = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
         break
-    return do(task, x, lengths)
+    return run_task(task, x, lengths)
 
-train.do = do
-train.main(train.parse(sys.argv[3:]))
+tasks.run_task = run_task
+train.run_command("train.py", train.main, train.parse(sys.argv[3:]))
 """
 
 
@@ -127,7 +129,7 @@ def mlps(demo):
 def test_workers_with_more_threads_are_refused(tmp_path):
     pytest.importorskip("distributed")
     with dask_cluster(tmp_path, workers=1, threads=2) as (address, _):
-        with pytest.raises(parallel.EngineError, match="--nthreads 1"):
+        with pytest.raises(UserError, match="--nthreads 1"):
             with parallel.parallel_backend("dask", address):
                 raise AssertionError("not reached")
 
@@ -139,7 +141,7 @@ def test_workers_with_more_threads_are_refused(tmp_path):
     (["--scheduler", "127.0.0.1:9"], "only for --backend dask or ray"),
     (["--backend", "slurm"], "invalid choice: 'slurm'"),
 ])
-def test_an_unreachable_engine_is_one_clear_line(tmp_path, arguments, words):
+def test_an_unreachable_cluster_is_one_clear_line(tmp_path, arguments, words):
     done = run("train.py", *SHORT, *arguments, cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
@@ -147,6 +149,6 @@ def test_an_unreachable_engine_is_one_clear_line(tmp_path, arguments, words):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(parallel.EngineError, match="pip install -r requirements-dask.txt"):
+    with pytest.raises(UserError, match="pip install -r requirements-dask.txt"):
         with parallel.parallel_backend("dask", "127.0.0.1:9"):
             raise AssertionError("not reached")

@@ -13,6 +13,7 @@ from commands import run
 import config
 import predict
 from ser import metrics
+from study import inference
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,12 +32,12 @@ def fits(demo):
     return demo[0] / "results/demo/fits"
 
 
-def kept(folder):
+def metadata(folder):
     return json.loads((folder / "preprocessing.json").read_text())
 
 
-def heard(path, folder, window=None, hop=1.0):
-    return predict.load_segments(path, {"key": kept(folder)}, window, hop)
+def segments_of(path, folder, window=None, hop=1.0):
+    return inference.load_segments(path, {"key": metadata(folder)}, window, hop)
 
 
 def tone(path, seconds, rate=22_050, level=0.5):
@@ -46,11 +47,11 @@ def tone(path, seconds, rate=22_050, level=0.5):
 
 
 @pytest.mark.parametrize("model", [None, "cnn1d", "dtw"])
-def test_answers_are_those_of_training(demo, corpus, tmp_path, model):
+def test_answers_are_those_of_training(demo, corpus, tmp_path, model, predicts):
     """The default model, the best of the run, and others: its test clips, from the files, get what training wrote."""
     asked = [] if model is None else ["--model", f"results/demo/fits/mfcc-{model}-fold1"]
-    done = run("predict.py", corpus, "--run", "demo", *asked, "--csv", tmp_path / "out.csv", cwd=demo[0])
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    done = predicts([corpus, "--run", "demo", *asked, "--csv", tmp_path / "out.csv"], demo[0])
+    assert done.returncode == 0, done.stderr
     folder = demo[0] / re.search("model: (.*)", done.stdout).group(1)
     if model is None:
         fits = pd.read_csv(demo[0] / "results/demo/fits.csv").query("model != 'ensemble'")
@@ -62,18 +63,18 @@ def test_answers_are_those_of_training(demo, corpus, tmp_path, model):
     assert len(answers) == len(pd.read_csv(demo[0] / "results/demo/clips.csv"))
     both = expected.merge(answers, on="file", suffixes=("_then", "_now"), validate="one_to_one")
     assert len(both) == len(expected) and (both.predicted == both.label).all()
-    then = metrics.apply_temperature(both[[f"{name}_then" for name in P]].to_numpy(), kept(folder)["temperature"])
+    then = metrics.apply_temperature(both[[f"{name}_then" for name in P]].to_numpy(), metadata(folder)["temperature"])
     assert np.abs(then - both[[f"{name}_now" for name in P]].to_numpy()).max() < ROUNDING
 
 
 def test_a_ensemble_is_the_mean_of_its_models(corpus, fits):
     folders = [fits / "mfcc-dtw-fold0", fits / "mfcc-mlp-fold1"]
-    models = [predict.load(folder) for folder in folders]
-    wanted = {predict.input_key(model): model.kept for model in models}
-    assert len(wanted) == 2                                             # frames, and functionals
-    segments = [predict.load_segments(path, wanted, None, 1)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
-    alone = [predict.predict_segments(segments, [model], LABELS, 0.5)[P] for model in models]
-    together = predict.predict_segments(segments, models, LABELS, 0.5)
+    models = [inference.load_model(folder) for folder in folders]
+    specs = inference.input_specs(models)
+    assert len(specs) == 2                                             # frames, and functionals
+    segments = [inference.load_segments(path, specs, None, 1)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
+    alone = [inference.predict_segments(segments, [model], LABELS, 0.5)[P] for model in models]
+    together = inference.predict_segments(segments, models, LABELS, 0.5)
     assert np.allclose(together[P], (alone[0] + alone[1]) / 2) and not np.allclose(alone[0], alone[1])
     assert (together.confidence == together[P].max(axis=1)).all()
     assert (together.unsure == (together.confidence < 0.5)).all()
@@ -81,7 +82,7 @@ def test_a_ensemble_is_the_mean_of_its_models(corpus, fits):
 
 def test_the_ensemble_of_every_fold_is_asked(demo, fits):
     """Three of six experiments a fold, by the loss on its own validation clips."""
-    folders = predict.select_models(demo[0] / "results/demo", of_ensemble=True)
+    folders = inference.select_models(demo[0] / "results/demo", of_ensemble=True)
     for fold in (0, 1):
         losses = {path.name: metrics.calibrated_loss(pd.read_csv(path / "validation_predictions.csv"))
                   for path in fits.glob(f"*-fold{fold}")}
@@ -103,10 +104,10 @@ def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_pat
     assert list(pd.read_csv(tmp_path / "out.csv").file) == [str(good)]
 
 
-def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path):
+def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path, predicts):
     (tmp_path / "broken.wav").write_text("no sound")
     for clip, place in ((tmp_path / "broken.wav", "out.csv"), (next(corpus.rglob("*.wav")), "broken.wav/out.csv")):
-        done = run("predict.py", clip, "--csv", tmp_path / place, "--model", fits / "mfcc-mlp-fold0", cwd=tmp_path)
+        done = predicts([clip, "--csv", tmp_path / place, "--model", fits / "mfcc-mlp-fold0"], tmp_path)
         assert done.returncode == 2 and "Traceback" not in done.stderr and "broken.wav" in done.stderr
         assert [path.name for path in tmp_path.iterdir()] == ["broken.wav"]
 
@@ -116,6 +117,7 @@ def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path):
     (["here"], "here: no audio files in this folder"),
     (["one.wav"], "results/default: no trained model there"),
     (["one.wav", "--run", "nope", "--ensemble"], "results/nope: no trained model there"),
+    (["one.wav", "--run", "nope", "--committee"], "results/nope: no trained model there"),
     (["one.wav", "--model", "here"], "here: no usable model"),
     ([], "name audio files or folders"),
     (["one.wav", "--export", "litert"], "one of the three"),
@@ -124,16 +126,13 @@ def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path):
     (["one.wav", "--csv", "here"], "--csv: here is a folder"),
     (["one.wav", "--jobs", "0"], "--jobs: 0"),
 ])
-def test_a_mistake_is_one_clear_line(tmp_path, arguments, words, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_is_one_clear_line(tmp_path, arguments, words, predicts):
     (tmp_path / "here").mkdir()
     tone(tmp_path / "one.wav", 1)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(SystemExit) as stop:
-        predict.main(predict.parse(arguments))
-    told = capsys.readouterr()
-    assert stop.value.code == 2 and not told.out
-    assert words in told.err.splitlines()[-1] and sorted(tmp_path.rglob("*")) == before
+    done = predicts(arguments, tmp_path)
+    assert done.returncode == 2 and not done.stdout
+    assert words in done.stderr.splitlines()[-1] and sorted(tmp_path.rglob("*")) == before
 
 
 def test_rate_channels_and_format_do_not_matter(corpus, fits, tmp_path):
@@ -142,15 +141,16 @@ def test_rate_channels_and_format_do_not_matter(corpus, fits, tmp_path):
     y, rate = soundfile.read(path)
     finer = np.interp(np.arange(0, len(y) - 1, rate / 48_000), np.arange(len(y)), y)
     soundfile.write(tmp_path / "other.flac", np.stack([finer, finer], axis=1), 48_000)
-    model = predict.load(fits / "mfcc-cnn1d-fold0")
-    key = predict.input_key(model)
-    (first,), (second,) = (predict.load_segments(file, {key: model.kept}, None, 1) for file in (path, tmp_path / "other.flac"))
-    p, q = (predict.predict_proba(model, [segment["inputs"][key]])[0] for segment in (first, second))
+    model = inference.load_model(fits / "mfcc-cnn1d-fold0")
+    key = model.input_key
+    (first,), (second,) = (inference.load_segments(file, {key: model.metadata})
+                           for file in (path, tmp_path / "other.flac"))
+    p, q = (inference.predict_inputs(model, [segment["inputs"][key]])[0] for segment in (first, second))
     assert p.argmax() == q.argmax() and np.abs(p - q).max() < 0.1
 
 
 def test_notes_on_sound_that_answers_should_not_be_trusted_on(fits, tmp_path):
-    note = lambda path: heard(path, fits / "mfcc-mlp-fold0")[0]["note"]         # noqa: E731
+    note = lambda path: segments_of(path, fits / "mfcc-mlp-fold0")[0]["note"]         # noqa: E731
     assert note(tone(tmp_path / "good.wav", 2)) == ""
     assert note(tone(tmp_path / "short.wav", 0.3)) == "very short: 0.3 s"
     assert "long: only the middle 3.0 s of 10.0" in note(tone(tmp_path / "long.wav", 10))
@@ -166,17 +166,17 @@ def test_notes_on_sound_that_answers_should_not_be_trusted_on(fits, tmp_path):
     (4, 2, 0.5, [(0, 2), (0.5, 2.5), (1, 3), (1.5, 3.5), (2, 4)]),
 ])
 def test_windows_lie_within_the_recording(seconds, window, hop, expected):
-    spans = predict.window_bounds(seconds, window, hop)
+    spans = inference.window_bounds(seconds, window, hop)
     assert len(spans) == len(expected) and np.allclose(spans, expected)
 
 
-def test_emotion_over_time(demo, corpus, fits, tmp_path):
+def test_emotion_over_time(demo, corpus, fits, tmp_path, predicts):
     """Speech, a pause, speech: rows with their times, no probabilities in the pause, and a picture."""
     clips = sorted(corpus.rglob("*.wav"))
     (one, rate), (two, _) = soundfile.read(clips[0]), soundfile.read(clips[1])
     soundfile.write(tmp_path / "talk.wav", np.concatenate([one[:2 * rate], np.zeros(4 * rate), two[:2 * rate]]), rate)
-    done = run("predict.py", tmp_path / "talk.wav", "--model", fits / "mfcc-mlp-fold0", "--window", 2, "--hop", 2,
-               "--csv", tmp_path / "out.csv", "--out", tmp_path, cwd=tmp_path)
+    done = predicts([tmp_path / "talk.wav", "--model", fits / "mfcc-mlp-fold0", "--window", 2, "--hop", 2,
+                     "--csv", tmp_path / "out.csv", "--out", tmp_path], tmp_path)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "out.csv")
     assert list(table.columns[:4]) == ["file", "start", "end", "label"] and set(P) < set(table)
@@ -203,9 +203,9 @@ def test_confidence_needed_by_hand():
 def test_unsure_is_learnt_on_the_validation_clips(fits):
     folder = fits / "mfcc-mlp-fold0"
     table = pd.read_csv(folder / "validation_predictions.csv")
-    p = metrics.apply_temperature(table[P].to_numpy(), kept(folder)["temperature"])
+    p = metrics.apply_temperature(table[P].to_numpy(), metadata(folder)["temperature"])
     expected = metrics.confidence_threshold(p.max(axis=1), (table.true == table.predicted).to_numpy())
-    assert predict.unsure_threshold([folder]) == pytest.approx(expected)
+    assert inference.unsure_threshold([folder]) == pytest.approx(expected)
 
 
 def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
@@ -214,23 +214,23 @@ def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
     files = [f"{k}.wav" for k in range(40)]
     for (model, fold), p in answers.items():
         folder = shutil.copytree(fits / f"mfcc-{model}-fold{fold}", tmp_path / f"{model}{fold}")
-        (folder / "preprocessing.json").write_text(json.dumps(kept(folder) | {"temperature": 1.0}))
+        (folder / "preprocessing.json").write_text(json.dumps(metadata(folder) | {"temperature": 1.0}))
         table = pd.DataFrame(dict(file=files, true="neutral")).assign(**dict.fromkeys(P, 0.0))
         table[P[:2]] = p
         table.to_csv(folder / "validation_predictions.csv", index=False)
     folders = [tmp_path / f"{model}{fold}" for model, fold in answers]
     # Fold 0 is right at (0.9 + 0.7) / 2, fold 1 wrong at 0.85: of those from any threshold up, half at best are right.
-    assert predict.unsure_threshold(folders) == 1
-    assert predict.unsure_threshold(folders[:2]) == pytest.approx(0.8, abs=1e-4)
+    assert inference.unsure_threshold(folders) == 1
+    assert inference.unsure_threshold(folders[:2]) == pytest.approx(0.8, abs=1e-4)
 
 
-def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path):
+def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path, predicts):
     clip = next(corpus.rglob("*.wav"))
     (tmp_path / "mine").mkdir()
     for needed in ("svm.npz", "preprocessing.json", "validation_predictions.csv"):
         shutil.copy(fits / "mfcc-dtw-fold1" / needed, tmp_path / "mine")
     for name, folder in (("there", fits / "mfcc-dtw-fold1"), ("here", tmp_path / "mine")):
-        done = run("predict.py", clip, "--model", folder, "--csv", tmp_path / f"{name}.csv", cwd=tmp_path)
+        done = predicts([clip, "--model", folder, "--csv", tmp_path / f"{name}.csv"], tmp_path)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "here.csv").read_text() == (tmp_path / "there.csv").read_text()
 
@@ -243,19 +243,17 @@ def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, t
     ("validation_predictions.csv", "", "validation_predictions.csv: damaged"),
     ("validation_predictions.csv", "a,b\n1,2\n", "validation_predictions.csv: damaged"),
 ])
-def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content, words, capsys):
+def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content, words, predicts):
     shutil.copytree(fits / "mfcc-svm-fold0", tmp_path / "fit")
     (tmp_path / "fit" / file).write_text(content)
-    with pytest.raises(SystemExit) as stop:
-        predict.main(predict.parse([str(next(corpus.rglob("*.wav"))), "--model", str(tmp_path / "fit")]))
-    told = capsys.readouterr().err
-    assert stop.value.code == 2 and len(told.splitlines()) == 1 and re.search(words, told)
+    done = predicts([next(corpus.rglob("*.wav")), "--model", tmp_path / "fit"], tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and re.search(words, done.stderr)
 
 
 def test_emotions_of_two_words_are_shown():
     segment = dict(file="a.wav", start=0.0, end=1.0, note="", inputs=None)
     labels = ["very happy", "sad, not weeping"]
-    table = predict.predict_segments([segment], [], labels, 0.5)
+    table = inference.predict_segments([segment], [], labels, 0.5)
     assert table.label[0] == "pause" and table.file[0] in predict.format_table(table, labels, 0.5)
     table[[f"p_{name}" for name in labels]], table["confidence"] = [[0.25, 0.75]], 0.75
     assert predict.format_table(table, labels, 0.5).splitlines()[1].split()[-2:] == ["25", "75"]
@@ -265,5 +263,6 @@ def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     """Whatever the name means elsewhere."""
     paths = [tone(tmp_path / folder / "$x_{.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
     segments = [dict(file=str(path), start=0.0, end=1.0, note="", inputs=None) for path in paths]
-    predict.draw_timelines(predict.predict_segments(segments, [], ["sad", "happy"], 0.5), tmp_path / "out", ["sad", "happy"])
+    table = inference.predict_segments(segments, [], ["sad", "happy"], 0.5)
+    predict.draw_timelines(table, tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}

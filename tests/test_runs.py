@@ -1,11 +1,90 @@
-"""The tables of a run: what they compare, and that those we publish are what they say."""
+"""The folder of a run: files written whole, fits collected, the summary, and the published run (reference/)."""
+import json
+import os
+
 import numpy as np
 import pandas as pd
+import pytest
 from commands import ROOT
+from sounds import files_of
 
+from ser.errors import UserError
+from ser.files import write_atomically, write_csv, write_json
 from study import ensemble, runs
 
-README = (ROOT / "README.md").read_text()
+
+# -- writing ---------------------------------------------------------------------------------------
+def test_a_write_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "new folder" / "table.csv"
+    with write_atomically(path) as partial:
+        partial.write_text("old")
+        assert partial.suffix == ".csv" and not path.exists()
+    assert path.read_text() == "old"
+    with pytest.raises(KeyboardInterrupt), write_atomically(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    with write_atomically(path) as partial:
+        partial.write_text("new")
+    assert path.read_text() == "new"
+    assert files_of(tmp_path) == [path]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a full disk at hand is Linux's alone")
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    (tmp_path / f".{os.getpid()}.table.csv").symlink_to("/dev/full")            # where the temporary file is to be
+    with pytest.raises(OSError, match=r"No space left.*'\S+/table\.csv'"):
+        write_csv(tmp_path / "table.csv", pd.DataFrame({"a": [1]}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_fit_appears_whole_and_replaces_an_older_one(tmp_path):
+    folder = tmp_path / "fits" / runs.fit_name("mfcc", "mlp", 0)
+    leftover = folder.with_name(f".{folder.name}.partial") / "half"                 # of a process that was killed
+    leftover.parent.mkdir(parents=True)
+    leftover.write_text("half")
+    runs.write_fit(folder, {"metrics.json": "{}", "model.keras": b"bytes"})
+    assert files_of(tmp_path) == [folder / "metrics.json", folder / "model.keras"]
+    runs.write_fit(folder, {"metrics.json": '{"fit_id": "new"}'})
+    assert files_of(tmp_path) == [folder / "metrics.json"] and runs.read_metrics(folder) == {"fit_id": "new"}
+
+
+def test_a_fit_that_cannot_be_written_leaves_the_older_one(tmp_path):
+    folder = tmp_path / "mfcc-mlp-fold0"
+    runs.write_fit(folder, {"metrics.json": '{"fit_id": "old"}'})
+    with pytest.raises(OSError, match="mfcc-mlp-fold0/no folder/model.keras"):
+        runs.write_fit(folder, {"no folder/model.keras": b"bytes"})
+    assert runs.read_metrics(folder) == {"fit_id": "old"}
+
+
+# -- reading ---------------------------------------------------------------------------------------
+def test_metrics_of_a_fit_that_is_not_finished_are_none(tmp_path):
+    assert runs.read_metrics(tmp_path / "nowhere") is None
+
+
+def test_a_damaged_fit_is_named(tmp_path):
+    folder = tmp_path / "fits" / "mfcc-mlp-fold0"
+    runs.write_fit(folder, {"metrics.json": "{ half"})
+    with pytest.raises(UserError, match=r"metrics\.json: damaged .*; delete .*mfcc-mlp-fold0 and train it again"):
+        runs.collect_fits(tmp_path, {})
+    metrics = dict(feature="mfcc", model="mlp", fold=0, fit_id="now")
+    runs.write_fit(folder, {"metrics.json": json.dumps(metrics), "predictions.csv": ""})
+    with pytest.raises(UserError, match=r"predictions\.csv: damaged"):
+        runs.collect_fits(tmp_path, {"mfcc-mlp-fold0": "now"})
+    assert runs.collect_fits(tmp_path, {"mfcc-mlp-fold0": "other settings"})["fits"].empty
+
+
+def test_a_run_in_another_format_is_not_read(tmp_path):
+    write_json(tmp_path / "config.json", {"format": runs.FORMAT - 1})
+    write_json(tmp_path / "environment.json", {})
+    with pytest.raises(UserError, match="made by another version of this project"):
+        runs.read_run(tmp_path)
+
+
+# -- summary ---------------------------------------------------------------------------------------
+def test_nothing_is_summarised_before_the_first_fit(tmp_path):
+    tables = runs.collect_fits(tmp_path, {})
+    assert runs.write_tables(tmp_path, tables, 5).empty and not list(tmp_path.iterdir())
 
 
 def test_models_are_compared_with_the_one_that_validation_prefers():
@@ -24,17 +103,7 @@ def test_models_are_compared_with_the_one_that_validation_prefers():
     assert summary.p_against_best["all"] == 0                               # a quarter better in every fold
 
 
-def test_the_published_run_is_what_readme_says():
-    summary = runs.read_run(ROOT / "reference").summary
-    published = [line for line in README.splitlines() if line.count("|") == 11 and "±" in line]
-    assert len(published) == len(summary) == 19
-    for row, line in zip(summary.itertuples(), published):
-        told = [f"{100 * getattr(row, f'{name}_mean'):.1f} ± {100 * getattr(row, f'{name}_std'):.1f}"
-                for name in ("accuracy", "uar", "weighted_f1", "macro_f1")]
-        interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
-        assert line.split(" | ")[2:7] == [told[0], interval, *told[1:]] and f"{row.parameters:,}" in line, line
-
-
+# -- the published run -----------------------------------------------------------------------------
 def test_the_published_run_adds_up():
     """Accuracies are those of the predictions, every clip is tested once, no recording is in two parts of a member."""
     study, key = runs.read_run(ROOT / "reference"), ["feature", "model", "fold"]
@@ -43,4 +112,4 @@ def test_the_published_run_adds_up():
     for _, rows in study.predictions.groupby(["feature", "model"]):
         assert sorted(rows.file) == sorted(study.folds.file) and len(rows) == 1440
     assert study.predictions.merge(study.folds, on="file").eval("fold_x == fold_y and true == emotion").all()
-    assert (study.folds.groupby("recording")[[f"part_{fold}" for fold in range(5)]].nunique() == 1).all(axis=None)
+    assert (study.folds.groupby("recording")[[f"split_{fold}" for fold in range(5)]].nunique() == 1).all(axis=None)

@@ -1,7 +1,6 @@
-"""The support vector machines, and the controls that every learner of the study must pass."""
+"""The support vector traineds, and the controls that every learner of the study must pass."""
 import dataclasses
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,11 +9,11 @@ from sklearn.preprocessing import StandardScaler
 
 import config
 import features
-from data_preprocessing import standardise
+from features import standardise
 from ser import splits
-from study import svm
+from study import fitting, svm
 
-SETTINGS = SimpleNamespace(SVM_C=config.SVM_C, CLASSES=config.CLASSES)
+CLASSES = {"svm": svm.FunctionalsSVM, "dtw": svm.DTWSVM}
 
 
 def separable(clips=800, seed=0):
@@ -27,8 +26,11 @@ def separable(clips=800, seed=0):
     return (100 + 7 * x).astype(np.float32), labels, parts
 
 
-def fitted(x, labels, members, lengths=None):
-    return svm.fit("svm" if lengths is None else "dtw", x, lengths, labels, members, SETTINGS)
+def fitted(x, labels, member_splits, lengths=None):
+    """The outcome of a fit by name, and the bytes of its file."""
+    estimator = CLASSES["svm" if lengths is None else "dtw"](8, C=config.SVM_C)
+    outcome = fitting.fit_fold(estimator, x, lengths, labels, member_splits)
+    return vars(outcome) | dict(model=estimator.save()["svm.npz"], parameters=estimator.n_parameters)
 
 
 def spoken(clips=160, seed=0, noise=2):
@@ -99,9 +101,9 @@ def overlapping():
     return x, labels, [parts, second]
 
 
-def two_members(kind):
+def two_members(model):
     """What `svm.fit` takes, some of it hard to tell: x, lengths, labels, members."""
-    if kind == "svm":
+    if model == "svm":
         x, labels, members = overlapping()
         return x, None, labels, members
     x, lengths, labels, parts = spoken(noise=9)
@@ -109,28 +111,28 @@ def two_members(kind):
     return x, lengths, labels, [parts, second]
 
 
-@pytest.mark.parametrize("kind", svm.KINDS)
-def test_a_validation_clip_is_answered_by_the_member_that_left_it_out(kind, tmp_path):
-    x, lengths, labels, members = two_members(kind)
+@pytest.mark.parametrize("model", list(CLASSES))
+def test_a_validation_clip_is_answered_by_the_member_that_left_it_out(model, tmp_path):
+    x, lengths, labels, members = two_members(model)
     outcome = fitted(x, labels, members, lengths)
     (tmp_path / "svm.npz").write_bytes(outcome["model"])
-    machine = svm.load_svm(tmp_path / "svm.npz")
+    trained = svm.load_trained(tmp_path / "svm.npz")
     heard = np.unique(np.concatenate([parts["train"] for parts in members]))
     for k, parts in enumerate(members):
         own = parts["validation"]
-        assert not machine.weight[k][np.isin(heard, own)].any()
-        one = dataclasses.replace(machine, weight=machine.weight[[k]], offset=machine.offset[[k]],
-                                  unit=machine.unit[[k]])
+        assert not trained.dual_coef[k][np.isin(heard, own)].any()
+        one = dataclasses.replace(trained, dual_coef=trained.dual_coef[[k]], intercept=trained.intercept[[k]],
+                                  bandwidth=trained.bandwidth[[k]])
         real = None if lengths is None else lengths[own, 0]
-        alone = one(standardise(x[own, 0], outcome["mean"], outcome["std"], real), real)
+        alone = one.predict_proba(standardise(x[own, 0], outcome["mean"], outcome["std"], real), real)
         found = outcome["validation"][np.searchsorted(splits.validation_indices(members), own)]
         assert np.allclose(alone, found, atol=1e-4)                                 # distances are float32
 
 
-@pytest.mark.parametrize("kind", svm.KINDS)
-def test_test_clips_do_not_touch_the_machine(kind):
-    """Neither their sound nor their labels: not the scales, not the units, not a weight."""
-    x, lengths, labels, members = two_members(kind)
+@pytest.mark.parametrize("model", list(CLASSES))
+def test_test_clips_do_not_touch_the_trained(model):
+    """Neither their sound nor their labels: not the scalers, not the bandwidths, not a coefficient."""
+    x, lengths, labels, members = two_members(model)
     test, other, relabelled = members[0]["test"], x.copy(), labels.copy()
     other[test] *= 3
     relabelled[test] = 0
@@ -164,45 +166,47 @@ def test_clips_are_compared_by_their_frames_and_by_their_functionals():
     x, lengths = np.nan_to_num(x[:, 0]), lengths[:, 0]
     clips, _ = svm.representations(x, lengths, svm.dtw.DTW_PARAMS)
     found = svm.distances(clips)
-    assert list(clips) == list(svm.REPRESENTATIONS["dtw"]) and found.shape == (2, 6, 6)
+    assert list(clips) == list(svm.DTWSVM.REPRESENTATIONS) and found.shape == (2, 6, 6)
     assert np.array_equal(found[0], svm.dtw.distances(
         [svm.dtw.frame_descriptors(clip[:length], **svm.dtw.DTW_PARAMS) for clip, length in zip(x, lengths)]))
     standardised = StandardScaler().fit_transform(features.functionals(x, lengths).astype(float))
     assert np.allclose(found[1], euclidean_distances(standardised), atol=1e-3)          # of about 10, in float32
 
 
-def test_likeness_is_the_product_of_that_of_each_view():
-    between, unit = np.random.default_rng(0).uniform(0, 3, (2, 4, 5)), np.array([0.8, 2.0])
-    assert np.allclose(svm.rbf_kernel(between, unit),
-                       svm.rbf_kernel(between[:1], unit[:1]) * svm.rbf_kernel(between[1:], unit[1:]))
-    assert svm.rbf_kernel(np.array([[[0.0, 0.8]], [[0.0, 0.0]]]), unit) == pytest.approx(np.array([[1, np.exp(-1)]]))
+def test_the_kernel_is_the_product_of_that_of_each_representation():
+    between, bandwidth = np.random.default_rng(0).uniform(0, 3, (2, 4, 5)), np.array([0.8, 2.0])
+    assert np.allclose(svm.rbf_kernel(between, bandwidth),
+                       svm.rbf_kernel(between[:1], bandwidth[:1]) * svm.rbf_kernel(between[1:], bandwidth[1:]))
+    between = np.array([[[0.0, 0.8]], [[0.0, 0.0]]])
+    assert svm.rbf_kernel(between, bandwidth) == pytest.approx(np.array([[1, np.exp(-1)]]))
 
 
-@pytest.mark.parametrize("kind", svm.KINDS)
-def test_a_saved_machine_gives_the_same_answers(kind, tmp_path, monkeypatch):
+@pytest.mark.parametrize("model", list(CLASSES))
+def test_a_saved_trained_gives_the_same_answers(model, tmp_path, monkeypatch):
     """Whatever the constants are by then; and each member has its say."""
-    x, lengths, labels, members = two_members(kind)
+    x, lengths, labels, members = two_members(model)
     outcome, test = fitted(x, labels, members, lengths), members[0]["test"]
     (tmp_path / "svm.npz").write_bytes(outcome["model"])
-    monkeypatch.setattr(svm, "VIEWS", {})
+    monkeypatch.setattr(CLASSES[model], "REPRESENTATIONS", {})
     for name in svm.dtw.DTW_PARAMS:
         monkeypatch.setitem(svm.dtw.DTW_PARAMS, name, 1)
-    machine = svm.load_svm(tmp_path / "svm.npz")
+    trained = svm.load_trained(tmp_path / "svm.npz")
     real = None if lengths is None else lengths[test, 0]
     clips = standardise(x[test, 0], outcome["mean"], outcome["std"], real)
-    assert np.allclose(machine(clips, real), outcome["test"], atol=1e-4)            # distances are float32
-    assert machine.parameters == outcome["parameters"]
-    one = dataclasses.replace(machine, weight=machine.weight[:1], offset=machine.offset[:1], unit=machine.unit[:1])
-    assert np.abs(one(clips, real) - outcome["test"]).max() > 1e-3
+    assert np.allclose(trained.predict_proba(clips, real), outcome["test"], atol=1e-4)    # distances are float32
+    assert trained.n_parameters == outcome["parameters"]
+    one = dataclasses.replace(trained, dual_coef=trained.dual_coef[:1], intercept=trained.intercept[:1],
+                              bandwidth=trained.bandwidth[:1])
+    assert np.abs(one.predict_proba(clips, real) - outcome["test"]).max() > 1e-3
 
 
 @pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-200], lambda content: b"no zip",
-                                    lambda content: content.replace(b"weight", b"height")])
-def test_a_damaged_machine_is_a_clear_error(damage, tmp_path):
+                                    lambda content: content.replace(b"dual_coef", b"dual_cold")])
+def test_a_damaged_trained_is_a_clear_error(damage, tmp_path):
     x, labels, parts = separable()
     (tmp_path / "svm.npz").write_bytes(damage(fitted(x, labels, [parts])["model"]))
     with pytest.raises(ValueError):
-        svm.load_svm(tmp_path / "svm.npz")
+        svm.load_trained(tmp_path / "svm.npz")
 
 
 @pytest.mark.parametrize("share", [1, 0.7])

@@ -163,7 +163,7 @@ def explained(tmp_path):
     origin = dict(feature="mel", model="hybrid", fold=0, fit_id=fit.fit_id)
     rng = np.random.default_rng(0)
     np.savez(folder / "examples.npz", emotions=["sad", "happy"], files=["a.wav", "b.wav"], lengths=[3, 5],
-             axes=["coefficient", "band"], mfcc=rng.random((2, 5, 4)), mel=rng.random((2, 5, 6)))
+             axes=["band", "coefficient"], mel=rng.random((2, 5, 6)), mfcc=rng.random((2, 5, 4)))
     np.savez(folder / "occlusion.npz", **origin, emotions=["sad", "happy"], files=["a.wav", "b.wav"], lengths=[3, 5],
              inputs=rng.random((2, 5, 6)), falls=rng.random((2, 5, 6)), hop_seconds=0.5, patch_frames=8,
              patch_fraction=0.125)
@@ -192,6 +192,8 @@ def test_artefacts_are_drawn(artefact_figures):
     assert figures["tsne"].get_suptitle().endswith("Hybrid, Mel spectrogram, fold 0")
     clip = figures["occlusion"].axes[0].images[0]
     assert clip.get_extent() == [0, 1.5, 0, 6] and clip.get_array().shape == (6, 3)             # real frames alone
+    titles = [ax.get_title() for ax in figures["example_features"].axes[:2]]
+    assert titles == ["MFCC", "Mel spectrogram"]                                                # in the planned order
     mfcc = figures["example_features"].axes[2].images[0]
     assert mfcc.get_array().shape == (4, 5) and mfcc.get_extent()[1] == pytest.approx(4.5 * 512 / 22_050)
     bars = figures["permutation_importance"].axes[0].patches

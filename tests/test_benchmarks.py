@@ -1,0 +1,304 @@
+"""The benchmarks run, on a few clips and frames; both implementations do the same work; no time is judged."""
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sounds import tone, write
+
+import data_preprocessing as data
+import features
+from benchmarks import baseline, clips, fits, report, run, scaling, timnet
+from study.backend import keras, tf, use_one_thread
+
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+
+FOLDER = Path(run.__file__).parent
+TINY = fits.FoldSize(train=6, validation=2, test=2)
+FEATURE_TOLERANCE = 1e-2        # dB and cepstra of tens: two ways to the same float32 numbers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eager():
+    """One thread, and no compilation, which takes longer than these steps."""
+    use_one_thread()
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def tiny(settings):
+    """Settings with few frames, few epochs, one copy, one member, and the smallest of networks in the row of cnn1d."""
+    settings = settings(CLIP_SECONDS=0.5, N_AUGMENTED=1, ENSEMBLE_SIZE=1)
+    row = settings.MODELS["cnn1d"]._replace(epochs=2)
+    return settings.replace(MODELS=settings.MODELS | {"cnn1d": row._replace(builder="test_benchmarks:linear")})
+
+
+def linear(input_shape, n_classes):
+    frames = keras.Input(input_shape)
+    x = keras.layers.GlobalAveragePooling1D()(frames)
+    return keras.Model(frames, keras.layers.Dense(n_classes, activation="softmax")(x))
+
+
+@pytest.fixture(scope="module")
+def paths(demo_folder):
+    """Two synthesised clips."""
+    return [str(path) for path in sorted(demo_folder.rglob("*.wav"))[::8]]
+
+
+@pytest.fixture(scope="module")
+def outcomes(paths, tiny):
+    """What both implementations make of the second clip: {row: (ours, conventional)}, None where there is no such."""
+    work = clips.clip_work(paths, tiny)
+    return {name: tuple(None if function is None else function(1) for function in both) for name, both in work.items()}
+
+
+@pytest.fixture
+def small_corpus(demo_folder, monkeypatch):
+    monkeypatch.setenv("RAVDESS_DIR", str(demo_folder))
+
+
+def words(text):
+    """The lines of a page without their numbers; of the rows of a table the first cell."""
+    lines = [line.split(" | ")[0] if line.startswith("| ") and above.startswith("|") else line
+             for above, line in zip(["", *text.splitlines()], text.splitlines())]
+    return [re.sub(r"[\d.,%]+", "#", line) for line in lines if not line.startswith("Written by")]
+
+
+# -- clips -----------------------------------------------------------------------------------------
+def test_both_implementations_compute_the_same(outcomes, tiny):
+    assert np.allclose(*outcomes["load, resample, trim"], atol=1e-5)
+    ours, conventional = outcomes["MFCC + mel + Gaussian cepstra"]
+    assert np.allclose(ours["mfcc"], conventional["mfcc"], atol=FEATURE_TOLERANCE)
+    assert np.allclose(ours["mel"] - ours["mel"].max(), conventional["mel"], atol=FEATURE_TOLERANCE)    # relative to it
+    assert ours["gauss"].shape == conventional["gauss"].shape           # filters alike, not the same
+    for row, feature in report.ALONE.items():
+        assert np.array_equal(outcomes[feature][1], conventional[row])
+    for (ours, conventional), n in zip(zip(*outcomes["functionals of the three"]), (40, 128, 40)):
+        assert ours.shape == (1, 13 * n) and conventional.shape == (13 * n,)
+    ours, conventional = outcomes["DTW distances to 2 clips"]
+    assert ours[0, 1] == conventional[1] == 0 < min(ours[0, 0], conventional[0])        # of the second clip to itself
+
+
+def test_functionals_agree():
+    """Ours lists all means first, then all standard deviations; the conventional implementation column by column."""
+    x = np.random.default_rng(0).standard_normal((30, 4))
+    ours = features.functionals(x[None], np.array([30]))[0].reshape(13, 4)
+    assert np.allclose(ours, baseline.functionals(x).reshape(4, 13).T, atol=1e-5)
+
+
+def test_rows_of_clips_are_those_of_the_page(outcomes):
+    """With a figure for each implementation that has one."""
+    rows = [re.split(r" *\| *", line)[1:4] for line in (FOLDER / "RESULTS.md").read_text().splitlines()]
+    reported = {row[0].replace("24 clips", "2 clips"): (row[1] != "", row[2] != "") for row in rows if len(row) == 3}
+    present = {name: tuple(value is not None for value in both) for name, both in outcomes.items()}
+    assert present == {name: reported.get(name) for name in present} and len(present) == 10
+
+
+def test_every_clip_is_timed_once_a_round():
+    calls = []
+    work = {"both": (calls.append, lambda k: calls.append(10 + k)), "one": (lambda k: calls.append(20 + k), None)}
+    rows = clips.time_work(work, n_clips=2, repeats=2)
+    assert calls == 3 * [0, 1, 10, 11, 20, 21]                  # the first round does not count
+    assert {name: [len(side) for side in sides] for name, sides in rows.items()} == {"both": [2, 2], "one": [2, 0]}
+
+
+def test_clips_are_spread(small_corpus, tmp_path, tiny):
+    table = clips.spread_clips(tmp_path, 8, tiny.CLASSES)
+    assert len(table) == 8 and table.emotion.nunique() >= 7 and not list(tmp_path.iterdir())
+
+
+def test_the_peak_is_in_gflops():
+    assert 1 < clips.gemm_peak(1, size=512) < 1e4             # GFLOP/s: a factor of a thousand would be seen
+
+
+def test_both_predict_the_same(paths, tiny):
+    network = clips.untrained_cnn1d(tiny.replace(ENSEMBLE_SIZE=2))
+    network.set_weights([weight / 100 for weight in network.get_weights()])         # features of tens, not standardised
+    paths = [Path(path) for path in paths]
+    ours, conventional = (clips.predictor(name, network, tiny)(paths) for name in ("ours", "baseline"))
+    assert ours.shape == (len(paths), len(tiny.CLASSES)) and np.allclose(ours.sum(axis=1), 1, atol=1e-5)
+    assert np.allclose(ours, conventional, atol=1e-4) and ours.std(axis=0).max() > 1e-2
+
+
+# -- fits ------------------------------------------------------------------------------------------
+def test_a_fit_of_ours(tiny):
+    figures = fits.fit_ours(tiny, "cnn1d", "mel", TINY)
+    rows = TINY.train * (1 + tiny.N_AUGMENTED)
+    assert figures["steps"] == 1 and all(value > 0 for value in figures.values())
+    n, n_classes = tiny.N_MELS, len(tiny.CLASSES)
+    assert figures["flops"] == 3 * rows * 2 * n * n_classes and figures["parameters"] == (n + 1) * n_classes
+    assert json.loads(json.dumps(figures)) == figures
+
+
+@pytest.mark.parametrize("network_of", ["baseline", "ours"])
+def test_a_conventional_fit(tiny, network_of):
+    figures = fits.fit_baseline(tiny, "cnn1d", "mfcc", network_of, TINY)
+    assert set(figures) == {"epoch", "start", "parameters", "memory"} and figures["memory"] > 0.1
+    assert figures["parameters"] == (503_752 if network_of == "baseline" else 41 * 8)
+
+
+def test_operations_by_hand():
+    x = frames = keras.Input((10, 4))
+    x = keras.layers.Conv1D(6, 3, padding="same")(x)                        # 10 positions x 3 x 4 x 6
+    x = keras.layers.Bidirectional(keras.layers.LSTM(5, return_sequences=True))(x)      # 2 x 10 x (6 + 5) x 20
+    network = keras.Model(frames, keras.layers.Dense(2)(keras.layers.Flatten()(x)))     # 100 x 2
+    assert fits.training_flops(network, 7) == 7 * 3 * 2 * (10 * 72 + 2 * 10 * 11 * 20 + 100 * 2)
+    unknown = keras.Sequential([keras.Input((10, 4)), keras.layers.GRU(3)])
+    with pytest.raises(ValueError, match="GRU"):
+        fits.training_flops(unknown, 1)
+
+
+@pytest.mark.parametrize("model_name", baseline.BUILDERS)
+def test_networks_of_the_conventional_implementation(model_name):
+    """Of the size that RESULTS.md reports, on 128 frames of 40 MFCCs."""
+    network = baseline.BUILDERS[model_name]((520,) if model_name == "mlp" else (128, 40), 8)
+    reported = re.search(rf"^\| {model_name}, mfcc .* and ([\d,]+) \|$", (FOLDER / "RESULTS.md").read_text(), re.M)
+    assert network.output_shape == (None, 8) and f"{network.count_params():,}" == reported[1]
+
+
+def test_a_job_that_fails_says_why(monkeypatch):
+    monkeypatch.setattr(run, "__file__", str(FOLDER / "run.py"))
+    with pytest.raises(RuntimeError, match="KeyError: 'no such'"):
+        run.side_by_side(("no such",))
+
+
+def test_a_job_is_run_with_its_arguments(monkeypatch, capsys):
+    monkeypatch.setattr(fits, "fit_baseline", lambda settings, *arguments: dict(size=settings.N_MFCC, got=arguments))
+    run.main(run.parse(["--job", '["baseline", "mlp", "mfcc", "ours"]']))
+    assert json.loads(capsys.readouterr().out) == {"size": 40, "got": ["mlp", "mfcc", "ours"]}
+
+
+# -- the report ------------------------------------------------------------------------------------
+def figures(models=run.MODELS, **changes):
+    """Invented figures of fits: every epoch of ours takes 1 s side by side, of the conventional implementation 3 s."""
+    ours = dict(epoch=1.0, start=10.0, imports=2.0, pipeline=0.1, steps=10, flops=50e9, parameters=1000, memory=1.5)
+    other = dict(epoch=3.0, start=5.0, parameters=2000, memory=2.0)
+    return {(model, feature): dict(ours=[ours, ours], baseline=[other], our_network=[other] * (feature == "mfcc"))
+            for model in models for feature in (("mfcc",) if model == "mlp" else ("mfcc", "mel"))}
+
+
+def clip_figures():
+    """Invented seconds: 1 ms for what both do, 2 ms conventionally."""
+    names = [line.split(" | ")[0][2:] for line in (FOLDER / "RESULTS.md").read_text().splitlines()[12:22]]
+    return {name: ([] if name.endswith("alone") and "floor" not in name else [1e-3],
+                   [] if "floor" in name else [2e-3]) for name in names}
+
+
+def test_results_have_the_words_of_the_page(settings):
+    text = report.results_page(clip_figures(), dict(ours=[200.0], baseline=[20.0]), figures(), {1: 100.0, 2: 180.0},
+                               cores=2, repeats=1, settings=settings())
+    page = (FOLDER / "RESULTS.md").read_text()
+    assert words(text) == words(page)
+    assert text.splitlines()[2].startswith("Written by `python benchmarks/run.py --repeats 1`; do not edit. 2")
+    lines = {line.split(" | ")[0]: line for line in text.splitlines()}
+    assert lines["| 200.0 (200.0 to 200.0)"].endswith("| 10.0 (10.0 to 10.0) |")
+    seconds, ratios = "1.0 (1.0 to 1.0) | 3.0 (3.0 to 3.0) | 3.0 (3.0 to 3.0)", "6.0 (6.0 to 6.0) | 6.0 (6.0 to 6.0)"
+    assert f"| cnn1d, mfcc | {seconds} | {ratios} | 1,000 and 2,000 |" in text
+    assert "| cnn1d, mfcc | 100.0 | 5.00 | 50.0 | 50% | 10.0% | 12.0 (12.0 to 12.0) | 1.50 |" in text
+
+
+def test_minutes_of_a_study_by_hand(settings):
+    """One model, whose conventional fit loads, copies and extracts anew; 5 folds and 3 features."""
+    settings = settings(N_AUGMENTED=4, N_FOLDS=5, ENSEMBLE_SIZE=3)
+    epochs = 3 * settings.MODELS["cnn1d"].epochs
+    minutes = report.study_minutes(clip_figures(), figures(["cnn1d"]), 2, settings)
+    ours, conventional = zip(*minutes.values())
+    assert np.allclose(ours[:3], [1440 * 1e-3 * (1 + 4 + 5 * 2) / 2 / 60, 1440 * 1e-3 * (4 + 5) / 2 / 60,
+                                  15 * (10 + epochs) / 2 / 60])
+    assert np.allclose(conventional[0], 15 * 4e-3 * (1440 + 1035 * 4) / 60) and np.isnan(conventional[1])
+    assert np.allclose(conventional[2], 15 * (5 + epochs * 3) / 60)
+    assert np.allclose([ours[3], conventional[3]], [ours[0] + ours[2], conventional[0] + conventional[2]])
+
+
+def test_cells():
+    assert report.cell([3e-3, 1e-3, 2e-3], 1e3) == "2.0 (1.0 to 3.0)" and report.cell([]) == ""
+    assert report.ratio([4, 9], [2, 3]) == "2.5 (2.0 to 3.0)" and report.ratio([], [1]) == ""
+    assert report.markdown_table(["a", "b"], [[1, 2]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+# -- scaling ---------------------------------------------------------------------------------------
+def test_a_corpus_twice_as_large_is_extracted_and_trained_on(small_corpus, tmp_path, tiny):
+    tiny = tiny.replace(CACHE_DIR=tmp_path / "cache")
+    table = scaling.enlarged_corpus(tmp_path, 2, tiny, n_clips=6)
+    seconds = data.survey(table, tiny.CACHE_DIR, 1).set_index("file").seconds
+    assert len(table) == table.file.nunique() == 12 and list(table.label[:6]) == list(table.label[6:])
+    assert all(seconds[f"copy00-{name[7:]}"] != seconds[name] for name in seconds.index if name.startswith("copy01"))
+    extracted = scaling.extraction(table, tiny, jobs=1)
+    n_frames = data.extraction_params(tiny, ["mfcc"]).n_frames
+    columns = (tiny.N_MFCC + tiny.N_MELS + tiny.N_GAUSS_COEFFICIENTS) * (n_frames + 13)
+    assert extracted["cache_gigabytes"] * 1024**3 == pytest.approx(12 * 2 * 4 * columns, rel=0.01)
+    trained = scaling.training(table, tiny, jobs=1, n_held_out=2)
+    assert trained["seconds"] > 0 and trained["gigabytes"] > 0.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="own_memory reads /proc")
+def test_memory_at_its_peak_counts_what_is_freed_again():
+    before = scaling.own_memory()
+    with scaling.PeakMemory() as peak:
+        held = np.ones(2**24)                                   # an eighth of a GB
+        scaling.time.sleep(0.3)
+        del held
+    assert before + 0.1 < peak.gigabytes < before + 0.3
+
+
+def test_scaling_has_the_words_of_the_page():
+    table = pd.DataFrame(dict(clips=[96, 384, 1536], **{
+        f"{what}_{name}": [1.0, 2.0, 4.0] for what in ("extraction", "training")
+        for name in ("seconds", "gigabytes", "cache_gigabytes")}))
+    text, page = scaling.page(table), (FOLDER / "SCALING.md").read_text()
+    assert words(text) == words(page)
+    assert text.splitlines()[2].split(" cores. ")[1] == page.splitlines()[2].split(" cores. ")[1]
+    assert "| 96 | 1.0 | 10 | 1.00 | 1.00 | 1.0 | 10.4 | 1.00 |" in text
+    assert [axes.get_xlabel() for axes in scaling.draw(table).axes] == ["clips", "clips"]
+
+
+# -- TIM-Net ---------------------------------------------------------------------------------------
+def test_mfccs_of_five_seconds(tmp_path):
+    """A tone in the middle of silence, whether the clip is too short or too long: symmetric in time."""
+    for seconds in (1.0, 7.0):
+        silence = np.zeros(round((seconds - 0.5) / 2 * 22_050))
+        x = timnet.mfcc(write(tmp_path, f"{seconds}.wav", np.concatenate([silence, tone(seconds=0.5), silence])))
+        assert x.shape == (215, 39) and x.dtype == np.float32
+        level = x[:, 0]
+        assert level[107] > level[70] + 10 and np.isclose(level[:85], level[::-1][:85], atol=1).all()
+
+
+def test_pad_or_crop():
+    assert timnet.pad_or_crop(np.array([1, 2]), 5).tolist() == [0, 1, 2, 0, 0]
+    assert timnet.pad_or_crop(np.arange(7), 3).tolist() == [2, 3, 4]
+
+
+def test_timnet_has_the_size_of_the_paper():
+    network = timnet.timnet((215, 39), 8)
+    assert f"{network.count_params():,}" in (FOLDER / "TIMNET.md").read_text() and network.count_params() == 107_032
+
+
+def test_a_fold_of_timnet_is_kept_and_shown(tmp_path, tiny, monkeypatch):
+    fit = timnet.fit
+    monkeypatch.setattr(timnet, "fit", lambda *arguments: fit(*arguments, dilations=(1, 2)))
+    rng, labels = np.random.default_rng(0), np.arange(12) % 3
+    split = dict(train=np.arange(8), validation=np.arange(8, 9), test=np.arange(9, 12))
+    x = rng.standard_normal((12, 9, 39), dtype=np.float32)
+    timnet.run_fold(3, x, labels, split, seed=1, epochs=1, settings=tiny, path=tmp_path / "3.json")
+    row = json.loads((tmp_path / "3.json").read_text())
+    assert row["fold"] == 3 and row["parameters"] > 1000 and row["accuracy"] in (0, 1 / 3, 2 / 3, 1)
+
+
+def test_timnet_has_the_words_of_the_page(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks/timnet.py"])
+    rows = [dict(fold=fold, accuracy=accuracy, uar=0.8, parameters=107_032, seconds=600)
+            for fold, accuracy in enumerate((0.8, 0.81, 0.82, 0.83, 0.84))]
+    reference = pd.DataFrame([dict(feature=feature, model=model, fold=fold, accuracy=0.5 + 0.3 * (feature == "mfcc"),
+                                   uar=0.7, parameters=9, fit_seconds=60.0)
+                              for feature in ("mfcc", "mel") for model in ("cnn1d", "bilstm", "hybrid", "mlp")
+                              for fold in range(5)])
+    text, page = timnet.page(rows, reference, 42, 200), (FOLDER / "TIMNET.md").read_text()
+    assert words(text) == words(page)
+    assert text.splitlines()[2].split(". 5 of 5")[1] == page.splitlines()[2].split(". 5 of 5")[1]
+    assert "| TIM-Net | 82.0 ± 1.6 | 80.0 81.0 82.0 83.0 84.0 | 80.0 | 107,032 | 10.0 |" in text
+    assert "| cnn1d | 80.0 ± 0.0 | 80.0 80.0 80.0 80.0 80.0 | 70.0 | 9 | 1.0 |" in text

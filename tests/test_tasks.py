@@ -1,0 +1,99 @@
+"""The identity of a fit: what makes a finished one be done again, and what does not."""
+import copy
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import config
+from data_preprocessing import extraction_params
+from ser.settings import override, read_settings
+from study import runs, tasks
+
+N_CLIPS = 160
+SETTINGS = read_settings(config).replace(N_FOLDS=3, ENSEMBLE_SIZE=2)
+EXTRACTED = SimpleNamespace(key="k", sequences={name: np.empty((1, 1, 1, 40)) for name in ("mfcc", "mel", "gauss")})
+
+
+@pytest.fixture(scope="module")
+def clips():
+    names = [f"{k:02d}" for k in range(N_CLIPS)]
+    return pd.DataFrame(dict(file=names, actor=1, label=np.arange(N_CLIPS) % 8, recording=names))
+
+
+@pytest.fixture(scope="module")
+def folds(clips):
+    return tasks.make_folds("stratified", clips, SETTINGS)
+
+
+def fit_ids(clips, folds, settings=SETTINGS, extracted=EXTRACTED):
+    """{(feature, model, fold): fit_id} of a study of two features."""
+    plan = tasks.Plan(clips, settings.CLASSES, ("mfcc", "mel"), settings.MODELS, folds, "in words")
+    extraction = extraction_params(settings, plan.features)
+    return {(task.feature, task.model, task.fold): task.fit_id
+            for task in tasks.make_tasks(plan, extraction, extracted, settings)}
+
+
+def changed_models(before, after):
+    """The models of which every fit has another id; no fit of another model has."""
+    changed = {names for names in before if before[names] != after[names]}
+    models = {model for _, model, _ in changed}
+    assert changed == {names for names in before if names[1] in models}
+    return models
+
+
+def test_every_fit_has_an_id_of_its_own_that_stays(clips, folds):
+    ids = fit_ids(clips, folds)
+    assert len(set(ids.values())) == len(ids) == 2 * 6 * 3 and fit_ids(clips, folds) == ids
+
+
+@pytest.mark.parametrize("told", [{"label": 3}, {"actor": 2}])
+def test_another_label_or_speaker_in_the_table_of_clips_is_other_data(clips, folds, told):
+    (column, value), = told.items()
+    other = clips.assign(**{column: np.r_[value, clips[column][1:]]})
+    assert set(fit_ids(other, folds).values()).isdisjoint(fit_ids(clips, folds).values())
+
+
+def test_other_features_are_other_data(clips, folds):
+    other = SimpleNamespace(key="other", sequences=EXTRACTED.sequences)
+    assert set(fit_ids(clips, folds, extracted=other).values()).isdisjoint(fit_ids(clips, folds).values())
+
+
+def test_another_split_of_a_fold_changes_the_fits_of_that_fold(clips, folds):
+    other = copy.deepcopy(folds)
+    other[0][0]["train"] = other[0][0]["train"][1:]
+    before, after = fit_ids(clips, folds), fit_ids(clips, other)
+    assert {names for names in before if after[names] != before[names]} == {names for names in before if names[2] == 0}
+
+
+NETWORKS = {"cnn1d", "bilstm", "hybrid", "mlp"}
+
+
+@pytest.mark.parametrize("assignment, models", [
+    ("MODELS.mlp.epochs=31", {"mlp"}),
+    ("MODELS.bilstm.learning_rate=0.1", {"bilstm"}),
+    ("MODELS.cnn1d.builder=model:hybrid", {"cnn1d"}),
+    ("MIXUP_ALPHA=0.3", NETWORKS),
+    ("CHECKPOINT=best", NETWORKS),
+    ("TIME_MASK_SECONDS=0.5", NETWORKS),
+    ("SVM_C=3.0", {"svm", "dtw"}),
+    ("CEPSTRAL_DECAY=20.0", NETWORKS | {"svm", "dtw"}),
+    ("SEED=7", NETWORKS | {"svm", "dtw"}),
+    ("RUN_NAME=other", set()),
+    ("CACHE_DIR=elsewhere", set()),
+    ("MODELS.mlp.label=Perceptron", set()),
+])
+def test_a_setting_changes_the_fits_that_use_it(clips, folds, assignment, models):
+    assert changed_models(fit_ids(clips, folds), fit_ids(clips, folds, override(SETTINGS, [assignment]))) == models
+
+
+def test_finished_fits_with_the_same_id_are_kept_and_changed_ones_are_said(tmp_path, capsys):
+    planned = [SimpleNamespace(name=f"mfcc-mlp-fold{fold}", fold=fold, fit_id=f"id{fold}") for fold in range(3)]
+    for task, kept in zip(planned, ("id0", "other")):
+        runs.write_fit(tmp_path / "fits" / task.name, {"metrics.json": json.dumps({"fit_id": kept})})
+    assert [task.fold for task in tasks.pending_tasks(tmp_path, planned)] == [1, 2]
+    assert capsys.readouterr().out.startswith("1 finished fits were made with other settings, data or code")
+    assert [task.fold for task in tasks.pending_tasks(tmp_path, planned, overwrite=True)] == [0, 1, 2]
+    assert capsys.readouterr().out == ""

@@ -75,7 +75,13 @@ def survey(clips, cache_dir, jobs=-1):
         facts.insert(0, "file", clips.file)
         with write_atomically(cached) as tmp_path:
             facts.to_csv(tmp_path, index=False)
-    clips = clips.merge(pd.read_csv(cached, dtype={"file": str}), on="file", validate="one_to_one")
+    try:
+        facts = pd.read_csv(cached, dtype={"file": str})
+        if sorted(facts.file) != sorted(clips.file):
+            raise ValueError("other clips than those of the corpus")
+    except (ValueError, AttributeError) as problem:
+        raise UserError(f"{cached}: damaged ({problem}); delete it, and the next run makes it anew") from problem
+    clips = clips.merge(facts, on="file", validate="one_to_one")
     return clips.assign(recording=recording_groups(clips))
 
 
@@ -184,9 +190,9 @@ def extraction_params(settings, names):
     """The Extraction of some features under the settings of config.py. raises : UserError"""
     s, fmax = settings, settings.F_MAX or settings.SAMPLE_RATE / 2
     if fmax > s.SAMPLE_RATE / 2:
-        raise UserError(f"config.py: F_MAX = {fmax!r} is above half of SAMPLE_RATE, where there is no sound")
+        raise UserError(f"{s.origin('F_MAX')}: F_MAX = {fmax!r} is above half of SAMPLE_RATE, where there is no sound")
     if s.F_MIN >= fmax:
-        raise UserError(f"config.py: F_MIN = {s.F_MIN!r} is not below F_MAX = {fmax!r}")
+        raise UserError(f"{s.origin('F_MIN')}: F_MIN = {s.F_MIN!r} is not below F_MAX = {fmax!r}")
     return Extraction(
         names=tuple(names),
         loading=dict(sr=s.SAMPLE_RATE, trim_db=s.TRIM_DB, peak_normalise=s.PEAK_NORMALISE),

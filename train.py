@@ -67,6 +67,8 @@ def parse(arguments=None):
                         choices=splits.PROTOCOLS, help=argparse.SUPPRESS)       # its name before
     args = parser.parse_args(arguments)
     args.folds = [0] if args.folds is None and args.quick else args.folds
+    if args.seed is not None and not 0 <= args.seed < 2**32:
+        parser.error(f"argument --seed: {args.seed} is not within 0 .. {2**32 - 1}")
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"argument --jobs: {args.jobs} is not at least 1")
     if (args.backend, bool(args.scheduler)) in {("dask", False), ("loky", True)}:
@@ -120,7 +122,7 @@ import joblib
 
 import data_preprocessing as data
 from ser import corpora, demo_corpus, metrics
-from study import explain, final, runs, tasks
+from study import estimators, explain, final, runs, tasks
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib", "numba")
@@ -142,6 +144,9 @@ def study(args):
     # -- data ------------------------------------------------------------------------------------------
     settings = resolve_settings(args)
     names = in_table_order({*settings.DEFAULT_FEATURES, *(args.features or ())}, features.FEATURES)
+    models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ())}, settings.MODELS)
+    rows = {name: settings.MODELS[name] for name in models}
+    estimators.check_builders(rows)
     extraction = data.extraction_params(settings, names)
     corpus = load_corpus(args, settings)
     clips = data.survey(corpus.clips, settings.CACHE_DIR, args.jobs or -1)
@@ -163,9 +168,7 @@ def study(args):
               f"{extracted.folder}")
 
         # -- plan --------------------------------------------------------------------------------------
-        models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ())}, settings.MODELS)
-        plan = tasks.Plan(clips, corpus.classes, names, {name: settings.MODELS[name] for name in models}, folds,
-                          sentence)
+        plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
         every_task = tasks.make_tasks(plan, extraction, extracted, settings)
         tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, extraction), environment(), plan,
                                  every_task)

@@ -8,6 +8,8 @@ import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from ser.errors import UserError
+
 SOURCE = "doi:10.5281/zenodo.1188976/Audio_Speech_Actors_01-24.zip"     # version 1.0.0, CC BY-NC-SA 4.0
 MD5 = "bc696df654c87fed845eb13823edef8a"
 LARGEST = 4 * 2**30             # bytes unpacked; the published archive has a sixth of it
@@ -16,7 +18,7 @@ LARGEST = 4 * 2**30             # bytes unpacked; the published archive has a si
 def fetch(folder, source=SOURCE, md5=MD5):
     """Download the archive at `source` into `folder`, check it, unpack it there and remove it.
 
-    raises : ValueError, with the way out, for a network that fails or an archive that is not the expected one
+    raises : UserError, with the way out, for a network that fails or an archive that is not the expected one
     """
     import pooch
     folder = Path(folder)
@@ -27,7 +29,7 @@ def fetch(folder, source=SOURCE, md5=MD5):
     except (ValueError, OSError) as problem:
         what = f"what arrived is not the published archive, whose MD5 is {md5}; it was deleted" \
             if "hash" in str(problem) else f"the download failed ({str(problem).splitlines()[0]})"
-        raise ValueError(f"{source}: {what}. Try again, or fetch it by hand from "
+        raise UserError(f"{source}: {what}. Try again, or fetch it by hand from "
                          "https://zenodo.org/records/1188976") from problem
     unpack(archive, folder)
     archive.unlink()
@@ -37,7 +39,7 @@ def unpack(archive, folder):
     """Unpack a zip file, all of it inside `folder`; a member that would land elsewhere stops it before the first.
 
     Each file appears whole or not at all, and is not written again where it is already there.
-    raises : ValueError
+    raises : UserError
     """
     try:
         with zipfile.ZipFile(archive) as members:
@@ -45,9 +47,9 @@ def unpack(archive, folder):
             for member in files:
                 path = PurePosixPath(member.filename.replace("\\", "/"))
                 if path.is_absolute() or ".." in path.parts or ":" in member.filename:
-                    raise ValueError(f"{archive}: refused, since {member.filename!r} would be written outside {folder}")
+                    raise UserError(f"{archive}: refused, since {member.filename!r} would be written outside {folder}")
             if sum(member.file_size for member in files) > LARGEST:
-                raise ValueError(f"{archive}: refused, since it would unpack to more than {LARGEST / 2**30:.0f} GB")
+                raise UserError(f"{archive}: refused, since it would unpack to more than {LARGEST / 2**30:.0f} GB")
             for member in files:
                 path = folder / member.filename
                 if path.exists() and path.stat().st_size == member.file_size:
@@ -57,4 +59,4 @@ def unpack(archive, folder):
                 tmp_path.write_bytes(members.read(member))         # checks the CRC; a clip has half a megabyte
                 os.replace(tmp_path, path)
     except zipfile.BadZipFile as problem:
-        raise ValueError(f"{archive}: a broken zip file ({problem}); delete it and try again") from problem
+        raise UserError(f"{archive}: a broken zip file ({problem}); delete it and try again") from problem

@@ -32,7 +32,8 @@ def distances(clips, others=None):
     An alignment leads from both beginnings to both ends. Each of its moves goes on by a step in one clip or in both, at
     the Euclidean distance of the steps it reaches, times DIAGONAL if in both. The cheapest sum is divided by the number
     of steps of both clips. After Sakoe & Chiba, "Dynamic programming algorithm optimization for spoken word
-    recognition", 1978, whose symmetric form has 2 for DIAGONAL. Twelve microseconds for two clips of two seconds.
+    recognition", 1978, whose symmetric form has 2 for
+    DIAGONAL_STEP_COST. Twelve microseconds for two clips of two seconds.
     """
     same, others = others is None, clips if others is None else others
     result = np.zeros((len(clips), len(others)), np.float32)

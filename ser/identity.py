@@ -13,7 +13,7 @@ from pathlib import Path
 from ser.files import hash_json
 
 PROJECT = Path(__file__).parents[1]
-NO_EFFECT = ("ctx", "type_comment", "returns")      # fields of a syntax tree
+NO_EFFECT = ("ctx", "type_comment", "returns", "type_params")      # fields of a syntax tree
 
 
 def code_hash(*names, skip=(), root=PROJECT):

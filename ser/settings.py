@@ -7,6 +7,7 @@
     validate(settings)                              raises UserError: setting, value, and what it may be
 """
 import ast
+import re
 from numbers import Integral
 from numbers import Real as RealNumber
 from pathlib import Path
@@ -103,6 +104,10 @@ class Models(NamedTuple):
 
     def violation(self, value, settings):
         for name, row in value.items():
+            if not re.fullmatch(r"[\w.]+:\w+", str(row.builder)):
+                return f'usable: {name}.builder = {row.builder!r} is not of the form "module:name"'
+            if not row.is_network and not row.builder.startswith("study."):
+                return f"usable: {name}.epochs = None, and {row.builder} is a network"
             for field, limit in MODEL_LIMITS.items():
                 if field == "input" or row.is_network:
                     allowed = limit.violation(getattr(row, field), settings)
@@ -131,6 +136,10 @@ class Settings:
         if unknown:
             raise AttributeError(f"there is no setting {min(unknown)}")
         return Settings(self.values() | changes, self.limits, self.overridden)
+
+    def origin(self, name):
+        """Where the value of a setting comes from, for messages."""
+        return "--set" if any(target.split(".")[0] == name for target in self.overridden) else "config.py"
 
     def values(self):
         """{name: value}, in the order of config.py."""
@@ -194,6 +203,5 @@ def validate(settings, **known):
         value = getattr(settings, name)
         allowed = limit.violation(value, settings)
         if allowed:
-            origin = "--set" if any(given.split(".")[0] == name for given in settings.overridden) else "config.py"
             shown = "" if isinstance(value, dict) else f" = {value!r}"
-            raise UserError(f"{origin}: {name}{shown} is not {allowed}")
+            raise UserError(f"{settings.origin(name)}: {name}{shown} is not {allowed}")

@@ -4,6 +4,8 @@ import importlib.util
 import re
 from dataclasses import asdict
 
+from ser.errors import UserError
+from ser.identity import code_hash
 from ser.signals import defer_interrupts
 from study.training import training_params
 
@@ -30,6 +32,15 @@ def estimator_class(name):
 def identity_names(row):
     """The code that decides what a fit of this row computes: names for ser.identity.code_hash."""
     return ["study.fitting:fit_fold", estimator_name(row), *([row.builder] if row.is_network else [])]
+
+
+def check_builders(rows):
+    """Do the builders of these rows {name: row of config.MODELS} exist? raises : UserError"""
+    for name, row in rows.items():
+        try:
+            code_hash(*identity_names(row))
+        except LookupError as problem:
+            raise UserError(f"MODELS: {name}: {problem}") from problem
 
 
 def hyperparameters(row, settings):

@@ -10,6 +10,7 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 SHORT = ["--demo", "--models", "mlp"]               # two fits
+HANG_SECONDS = 1800         # a command that takes so long hangs; however slow the machine is, none comes near
 UNNOISY = {name: value for name, value in os.environ.items() if name != "RAVDESS_DIR"}
 
 
@@ -17,7 +18,7 @@ def command(script, *arguments, cwd):
     return [sys.executable, str(ROOT / script), *map(str, arguments)], dict(cwd=cwd, env=UNNOISY, text=True)
 
 
-def run(script, *arguments, cwd, timeout=500):
+def run(script, *arguments, cwd, timeout=HANG_SECONDS):
     words, how = command(script, *arguments, cwd=cwd)
     return subprocess.run(words, capture_output=True, timeout=timeout, **how)
 

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from commands import UNNOISY, copy_project, digits
+from commands import HANG_SECONDS, UNNOISY, copy_project, digits
 from sounds import tone, write
 
 FEATURE = """
@@ -44,7 +44,7 @@ def insert(path, before, text):
 
 def train(project, *arguments, cwd):
     done = subprocess.run([sys.executable, str(project / "train.py"), *arguments], cwd=cwd, env=UNNOISY, text=True,
-                          capture_output=True, timeout=500)
+                          capture_output=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

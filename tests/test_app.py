@@ -9,12 +9,13 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from commands import UNNOISY, command, run
+from commands import HANG_SECONDS, UNNOISY, command, run
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from sounds import write
 
 STARTED = re.compile(r"http://127\.0\.0\.1:(\d+)")
+PATIENCE_MS = 1000 * HANG_SECONDS
 ROUNDING = 1e-6             # predict.py writes six digits
 
 
@@ -32,7 +33,7 @@ def server(demo, tmp_path_factory):
     how["env"] = how["env"] | {"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
     said = scratch.parent / "app.log"
     with open(said, "w") as log, subprocess.Popen(words, stdout=log, stderr=log, **how) as process:
-        until = time.monotonic() + 120
+        until = time.monotonic() + HANG_SECONDS
         while not (found := STARTED.search(said.read_text())):
             assert process.poll() is None and time.monotonic() < until, said.read_text()
             time.sleep(0.2)
@@ -81,7 +82,7 @@ def test_no_other_file_of_the_machine_is_heard_or_deleted(client, server, clip, 
     def answer(path):
         asked = {"data": [{"path": str(path), "meta": {"_type": "gradio.FileData"}}, networks_of(client)[0]]}
         event = httpx.post(f"{server[0]}/gradio_api/call/answer", json=asked).json().get("event_id", "none")
-        return httpx.get(f"{server[0]}/gradio_api/call/answer/{event}", timeout=60).text
+        return httpx.get(f"{server[0]}/gradio_api/call/answer/{event}", timeout=HANG_SECONDS).text
 
     with clip.open("rb") as sound:                              # the same way does lead somewhere
         (uploaded,) = httpx.post(f"{server[0]}/gradio_api/upload", files={"files": sound}).json()
@@ -153,13 +154,13 @@ def test_a_person_uploads_a_clip(opened, server, clip):
     tab, elsewhere, errors = opened(server[0])
     tab.set_input_files("input[type=file]", clip)
     tab.get_by_role("button", name="Which emotion?").click()
-    tab.get_by_text(re.compile(r"\d+% sure")).wait_for(timeout=60_000)
+    tab.get_by_text(re.compile(r"\d+% sure")).wait_for(timeout=PATIENCE_MS)
     before = tab.get_by_text(re.compile(r"\d+% sure")).inner_text()
     tab.get_by_label("model").click()
     tab.get_by_role("option").last.click()                              # another network on the same clip
     tab.get_by_role("button", name="Which emotion?").click()
     tab.wait_for_function("before => [...document.querySelectorAll('p')].some(p => /% sure/.test(p.innerText) && "
-                          "p.innerText != before)", arg=before, timeout=60_000)
+                          "p.innerText != before)", arg=before, timeout=PATIENCE_MS)
     assert tab.locator("img").count() >= 1                              # the timeline
     assert "know nothing of real voices" in tab.inner_text("body")
     assert not errors and not elsewhere

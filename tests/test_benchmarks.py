@@ -12,6 +12,7 @@ from sounds import tone, write
 import data_preprocessing as data
 import features
 from benchmarks import baseline, clips, fits, report, run, scaling, timnet
+from study import fitting
 from study.backend import keras, tf, use_one_thread
 
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
@@ -34,7 +35,7 @@ def eager():
 def tiny(settings):
     """Settings with few frames, few epochs, one copy, one member, and the smallest of networks in the row of cnn1d."""
     settings = settings(CLIP_SECONDS=0.5, N_AUGMENTED=1, ENSEMBLE_SIZE=1)
-    row = settings.MODELS["cnn1d"]._replace(epochs=2)
+    row = settings.MODELS["cnn1d"]._replace(epochs=2, batch_size=4)
     return settings.replace(MODELS=settings.MODELS | {"cnn1d": row._replace(builder="test_benchmarks:linear")})
 
 
@@ -128,10 +129,9 @@ def test_both_predict_the_same(paths, tiny):
 # -- fits ------------------------------------------------------------------------------------------
 def test_a_fit_of_ours(tiny):
     figures = fits.fit_ours(tiny, "cnn1d", "mel", TINY)
-    rows = TINY.train * (1 + tiny.N_AUGMENTED)
-    assert figures["steps"] == 1 and all(value > 0 for value in figures.values())
+    assert figures["steps"] == 6 * 2 // 4 and all(value > 0 for value in figures.values())
     n, n_classes = tiny.N_MELS, len(tiny.CLASSES)
-    assert figures["flops"] == 3 * rows * 2 * n * n_classes and figures["parameters"] == (n + 1) * n_classes
+    assert figures["flops"] == 3 * 4 * 3 * 2 * n * n_classes and figures["parameters"] == (n + 1) * n_classes
     assert json.loads(json.dumps(figures)) == figures
 
 
@@ -222,7 +222,7 @@ def test_cells():
 
 
 # -- scaling ---------------------------------------------------------------------------------------
-def test_a_corpus_twice_as_large_is_extracted_and_trained_on(small_corpus, tmp_path, tiny):
+def test_a_corpus_twice_as_large_is_extracted_and_trained_on(small_corpus, tmp_path, tiny, monkeypatch):
     tiny = tiny.replace(CACHE_DIR=tmp_path / "cache")
     table = scaling.enlarged_corpus(tmp_path, 2, tiny, n_clips=6)
     seconds = data.survey(table, tiny.CACHE_DIR, 1).set_index("file").seconds
@@ -232,7 +232,11 @@ def test_a_corpus_twice_as_large_is_extracted_and_trained_on(small_corpus, tmp_p
     n_frames = data.extraction_params(tiny, ["mfcc"]).n_frames
     columns = (tiny.N_MFCC + tiny.N_MELS + tiny.N_GAUSS_COEFFICIENTS) * (n_frames + 13)
     assert extracted["cache_gigabytes"] * 1024**3 == pytest.approx(12 * 2 * 4 * columns, rel=0.01)
+    splits, fit_fold = [], fitting.fit_fold
+    monkeypatch.setattr(fitting, "fit_fold", lambda *arguments: splits.append(arguments[-1][0]) or fit_fold(*arguments))
     trained = scaling.training(table, tiny, jobs=1, n_held_out=2)
+    assert {name: len(part) for name, part in splits[0].items()} == dict(test=2, validation=2, train=8)
+    assert sorted(np.concatenate(list(splits[0].values()))) == list(range(12))
     assert trained["seconds"] > 0 and trained["gigabytes"] > 0.1
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import ROOT
+from commands import HANG_SECONDS, ROOT
 
 TOP_LEVEL = {"config", "data_preprocessing", "features", "model", "train", "viz", "predict", "app"}
 SCRIPTS = {"data_preprocessing", "train", "viz", "predict", "app"}      # they read config.py and have a command line
@@ -92,7 +92,8 @@ def test_figures_are_drawn_from_files_alone():
 # -- what is loaded --------------------------------------------------------------------------------
 def test_ser_loads_neither_tensorflow_nor_numba():
     program = f"import sys, {', '.join(modules_in('ser'))}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
+                          timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "ser" in loaded and not loaded & {"tensorflow", "keras", "numba", *TOP_LEVEL, "study"}
@@ -103,6 +104,6 @@ def test_ser_loads_neither_tensorflow_nor_numba():
 def test_config_and_help_load_no_slow_package(arguments):
     """For the other scripts see test_train.py."""
     done = subprocess.run([sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True,
-                          timeout=60)
+                          timeout=HANG_SECONDS)
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert done.returncode == 0 and "pathlib" in loaded and not loaded & set(SLOW)

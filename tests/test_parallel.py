@@ -10,7 +10,7 @@ import time
 import joblib
 import numpy as np
 import pytest
-from commands import ROOT, SHORT, UNNOISY, digits, run
+from commands import HANG_SECONDS, ROOT, SHORT, UNNOISY, digits, run
 from joblib.externals.loky import get_reusable_executor
 
 from ser import parallel
@@ -32,8 +32,8 @@ def dask_cluster(folder, workers=2, threads=1):
         processes += [start("worker", address, "--no-nanny", "--no-dashboard", "--nthreads", str(threads))
                       for _ in range(workers)]
         import distributed
-        with distributed.Client(address, timeout=60) as client:
-            client.wait_for_workers(workers, timeout=60)
+        with distributed.Client(address, timeout=HANG_SECONDS) as client:
+            client.wait_for_workers(workers, timeout=HANG_SECONDS)
         yield address, processes[1:]
     finally:
         for process in processes[::-1]:
@@ -79,7 +79,7 @@ def test_a_killed_loky_worker_is_one_clear_line_and_costs_only_unfinished_fits(d
 def run_with_killed_workers(killed, number, *arguments, cwd):
     """train.py, whose first `number` fits kill their worker when the network is trained; `killed` is a free path."""
     words = [sys.executable, "-c", KILL_AND_TRAIN, killed, number, *arguments]
-    return subprocess.run(list(map(str, words)), cwd=cwd, capture_output=True, text=True, timeout=500,
+    return subprocess.run(list(map(str, words)), cwd=cwd, capture_output=True, text=True, timeout=HANG_SECONDS,
                           env={**UNNOISY, "PYTHONPATH": str(ROOT)})
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn
-from commands import ROOT
+from commands import HANG_SECONDS, ROOT
 from test_viz import CLASSES, LABELS, predictions
 
 import features
@@ -192,7 +192,7 @@ def test_title_and_small_print():
 def test_drawing_needs_no_other_part_of_the_project():
     """ser/ knows no config, no TensorFlow and no top-level module."""
     code = "import sys; import ser.plots, ser.clip_plots, ser.result_plots, ser.report; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS)
     loaded = set(done.stdout.split())
     own = {path.stem for path in ROOT.glob("*.py")}
     assert "ser.plots" in loaded and not loaded & (own | {"study", "tensorflow", "keras"}), done.stderr

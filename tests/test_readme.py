@@ -7,7 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
-from commands import ROOT
+from commands import HANG_SECONDS, ROOT
 
 import config
 import features
@@ -176,7 +176,8 @@ def test_old_words_are_gone(page):
 # -- commands and names ----------------------------------------------------------------------------
 @functools.cache
 def flags(script):
-    done = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, ROOT / script, "--help"], capture_output=True, text=True,
+                          timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", done.stdout))
 

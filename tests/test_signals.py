@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from commands import ROOT, UNNOISY
+from commands import HANG_SECONDS, ROOT, UNNOISY
 
 from ser import signals
 
@@ -28,14 +28,15 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     ("data_preprocessing.py", [])])
 def test_an_interrupt_among_the_imports_is_one_line(tmp_path, script, arguments):
     done = subprocess.run([sys.executable, "-c", STOPPED, ROOT / script, *arguments], cwd=tmp_path, text=True,
-                          capture_output=True, timeout=120, env=UNNOISY | {"PYTHONPATH": str(ROOT)})
+                          capture_output=True, timeout=HANG_SECONDS, env=UNNOISY | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == -signal.SIGINT and done.stderr.strip() == "stopped"
     assert not list(tmp_path.iterdir())
 
 
 def test_other_errors_keep_their_traceback():
     program = "from ser import signals; signals.install_interrupt_handler(); 1 / 0"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
+                          timeout=HANG_SECONDS)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
 
 

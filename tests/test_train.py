@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT, SHORT, command, copy_project, digits, run
+from commands import HANG_SECONDS, ROOT, SHORT, command, copy_project, digits, run
 from sklearn.metrics import accuracy_score, f1_score
 
 import config
@@ -136,7 +136,7 @@ def stop(cwd, sign, when):
     while process.poll() is None and not when(cwd):
         time.sleep(0.02)
     process.send_signal(sign)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG_SECONDS)
     return process.returncode, out, err
 
 
@@ -164,7 +164,7 @@ def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_
     _, how = command("train.py", cwd=tmp_path)
     how["env"] = how["env"] | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", KILL_WHILE_WRITING, *SHORT, "--jobs", "1"], capture_output=True,
-                            timeout=500, **how)
+                            timeout=HANG_SECONDS, **how)
     assert killed.returncode == -signal.SIGKILL and list(tmp_path.glob("results/demo/fits/.*.partial"))
     assert not list(tmp_path.glob("results/demo/fits/mfcc-*"))
     stop(tmp_path, signal.SIGKILL, STOPS["after the first fit"])    # or after the second, on a slow machine
@@ -208,7 +208,11 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     (["--set", "N_FFT"], "--set N_FFT: write NAME=VALUE"),
     (["--set", "N_FFT=5"], "--set: N_FFT = 5 is not a whole number within 16 .. 65536"),
     (["--jobs", "0"], "not at least 1"),
-    (["--seed", "-1"], "SEED = -1 is not a whole number within 0 .. 4294967295"),
+    (["--seed", "-1"], "-1 is not within 0 .. 4294967295"),
+    (["--set", "MODELS.mlp.builder=model:nothing"], "MODELS: mlp: model:nothing: no such definition in the project"),
+    (["--set", "MODELS.mlp.builder=mlp"], "mlp.builder = 'mlp' is not of the form"),
+    (["--set", "MODELS.mlp.epochs=None"], "mlp.epochs = None, and model:mlp is a network"),
+    (["--set", "F_MAX=16000"], "--set: F_MAX = 16000 is above half of SAMPLE_RATE"),
     (["--run", "../elsewhere"], "not a plain folder name"),
     (["--demo", "--data-dir", "mine"], "--demo has clips of its own"),
     (["--demo", "--final", "--quick"], "--final needs every fold"),
@@ -252,7 +256,7 @@ def test_viz_of_a_missing_run_is_one_clear_line(tmp_path):
 @pytest.mark.parametrize("script", ["train.py", "viz.py", "predict.py", "app.py", "data_preprocessing.py"])
 def test_help_loads_no_tensorflow(tmp_path, script):
     done = subprocess.run([sys.executable, "-X", "importtime", str(ROOT / script), "--help"],
-                          capture_output=True, text=True, cwd=tmp_path, timeout=60)
+                          capture_output=True, text=True, cwd=tmp_path, timeout=HANG_SECONDS)
     assert done.returncode == 0 and "usage: " in done.stdout
     assert not any(name in done.stderr for name in ("tensorflow", "keras", "pandas"))
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ROOT, UNNOISY
+from commands import HANG_SECONDS, ROOT, UNNOISY
 
 import config
 import viz
@@ -69,7 +69,7 @@ def drawn(tmp_path_factory):
     code = code.replace(before_table, TOY + before_table).replace(table, f"{table}    {TOY_ROW}\n")
     (folder / "viz.py").write_text(code)
     done = subprocess.run([sys.executable, "viz.py", "--run", "reference"], cwd=folder, env=UNNOISY, text=True,
-                          capture_output=True, timeout=120)
+                          capture_output=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -104,7 +104,7 @@ def test_the_command_prints_what_it_wrote_and_what_it_did_not(drawn):
 
 def test_drawing_loads_neither_audio_nor_networks():
     done = subprocess.run([sys.executable, "-c", "import sys, viz; print(*sys.modules)"], cwd=ROOT, text=True,
-                          capture_output=True, timeout=60)
+                          capture_output=True, timeout=HANG_SECONDS)
     loaded = set(done.stdout.split())
     assert "viz" in loaded and not loaded & {"tensorflow", "keras", "librosa", "soundfile", "features",
                                              "data_preprocessing", "predict", "ser.corpora", "ser.demo_corpus"}

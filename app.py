@@ -44,7 +44,6 @@ import tempfile
 import matplotlib
 import soundfile
 
-from predict import DEMO_MODEL
 from ser import plots
 from ser.audio import read_audio
 from study import inference
@@ -151,7 +150,7 @@ def main(args):
     offered = choices(args.results_dir / args.run)
     first = next(iter(offered.values()))
     loaded(tuple(first))                                        # so that the first answer need not wait for it
-    note = f"**{DEMO_MODEL}**\n\n" if inference.is_demo(first[0]) else ""
+    note = f"**{inference.DEMO_MODEL}**\n\n" if inference.is_demo(first[0]) else ""
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}
         try:

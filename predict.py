@@ -47,7 +47,7 @@ def parse(arguments=None):
     if args.csv and args.csv.is_dir():
         parser.error(f"argument --csv: {args.csv} is a folder; name a file in it")
     if args.jobs == 0:
-        parser.error("argument --jobs: at least one process is needed to read")
+        parser.error("argument --jobs: 0 is no number of processes; at least one is needed")
     for name in ("window", "hop", "mic"):
         value = getattr(args, name)
         if value is not None and not 0.1 <= value <= 3600:
@@ -69,7 +69,6 @@ from ser.audio import read_audio
 from ser.files import write_atomically, write_csv
 from study import export, inference
 
-DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
 AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
 
@@ -85,7 +84,7 @@ def main(args):
         paths = [record_microphone(args.mic)]
     print(f"{len(models)} models of {args.run}" if args.ensemble else f"model: {folders[0]}")
     if inference.is_demo(folders[0]):
-        print(DEMO_MODEL)
+        print(inference.DEMO_MODEL)
 
     tables, n_broken = [], 0
     for segments in inference.in_batches(iter_segments(paths, models, args)):

@@ -25,6 +25,7 @@ from ser.files import hash_json
 from study import ensemble, final, runs
 from study.estimators import estimator_class
 
+DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
 SHORT_SECONDS = 0.5             # after trimming; less than a word
 MAX_CLIPPED_FRACTION = 0.001    # of the samples at full scale, from which on clipping is audible
 CLIPPING_LEVEL = 0.999          # full scale is 1

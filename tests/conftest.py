@@ -1,4 +1,6 @@
 """What several test files share: a tiny corpus, settings that cache in a temporary folder, the real data."""
+import fcntl
+import json
 import os
 import shutil
 import signal
@@ -56,11 +58,21 @@ def ravdess():
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """Folder where `train.py --demo` has run to its end, and what it printed."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder, done
+    """Folder where `train.py --demo` has run to its end, and what it printed. To be read, not changed.
+
+    One run for all processes of pytest-xdist: the first that needs it makes it, the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "printed.json").exists():
+            done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
+            (folder / "printed.json").write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
+    code, out, err = json.loads((folder / "printed.json").read_text())
+    assert code == 0, err
+    return folder, SimpleNamespace(returncode=code, stdout=out, stderr=err)
 
 
 @pytest.fixture(scope="session")

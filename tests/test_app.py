@@ -166,10 +166,10 @@ def test_a_person_uploads_a_clip(opened, server, clip):
     assert not errors and not elsewhere
 
 
-def test_the_report_opens_in_a_browser(opened, demo):
-    done = run("viz.py", "--run", "demo", cwd=demo[0])
+def test_the_report_opens_in_a_browser(opened, demo, tmp_path):
+    done = run("viz.py", "--run", "demo", "--out", tmp_path, cwd=demo[0])
     assert done.returncode == 0, done.stderr
-    tab, elsewhere, errors = opened((demo[0] / "visualizations/report.html").as_uri())
+    tab, elsewhere, errors = opened((tmp_path / "report.html").as_uri())
     assert "Protocol" in tab.inner_text("body")
     shown = tab.locator("img").evaluate_all("pictures => pictures.map(picture => picture.naturalWidth > 0)")
     assert shown and all(shown)

@@ -24,14 +24,15 @@ def estimator_class(name):
         raise ValueError(f"{name!r} is not a model of this project")
     with defer_interrupts():            # an import of Keras that is cut short would report a missing package
         found = getattr(importlib.import_module(module), attribute, None)
-    if found is None:
+    if not isinstance(found, type) or not hasattr(found, "load"):
         raise ValueError(f"{name!r} is not a model of this project")
     return found
 
 
 def identity_names(row):
-    """The code that decides what a fit of this row computes: names for ser.identity.code_hash."""
-    return ["study.fitting:fit_fold", estimator_name(row), *([row.builder] if row.is_network else [])]
+    """The code that decides the numbers of a fit of this row: names for ser.identity.code_hash."""
+    return ["study.fitting:fit_fold", "study.tasks:prediction_table", "ser.metrics:fit_metrics", estimator_name(row),
+            *([row.builder] if row.is_network else [])]
 
 
 def check_builders(rows):

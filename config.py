@@ -2,16 +2,17 @@
 
     NAME: limits = value        # unit; what changing it does
 
-Read by the scripts, which hand on what a function needs. `python train.py --set NAME=VALUE` overrides a setting for one
-run. A finished fit remembers the settings it was made with: after a change here, the next run redoes the fits that the
-change can touch. Times are in seconds, frequencies in Hz, levels in dB.
+Read by the scripts, which hand on what a function needs. `python train.py --set NAME=VALUE --run OTHER` overrides a
+setting without editing. A finished fit remembers the settings it was made with: after a change of a setting of loading,
+features or augmentation all fits are done again, else those of the models that use it. Times are in seconds,
+frequencies in Hz, levels in dB.
 """
 from pathlib import Path
 
 from ser.settings import Each, Interval, Model, Models, OneOf, Real, Text, Whole
 
 # -- data ------------------------------------------------------------------------------------------
-DATA_DIR: Text(optional=True) = None        # folder with clips, or a CSV of them; None: this one. $RAVDESS_DIR first
+DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: this folder. $RAVDESS_DIR goes first
 CACHE_DIR: Text() = Path("cache")           # extracted features, about 1.3 GB; safe to delete, rebuilt in a minute
 RESULTS_DIR: Text() = Path("results")       # one folder per run
 VISUALIZATIONS_DIR: Text() = Path("visualizations")     # where viz.py puts its pictures
@@ -78,7 +79,7 @@ TIME_MASK_SECONDS: Real(0, 60) = 0.35       # s; SpecAugment blanks up to so lon
 FREQ_MASK_FRACTION: Real(0, 1) = 0.17       # SpecAugment blanks up to this share of the columns; 0: off
 CHECKPOINT: OneOf(("last", "best")) = "last"    # weights kept: of the last epoch, so that none is picked for luck
                                             # on a hundred validation clips; or of the best validation accuracy
-EARLY_STOPPING_PATIENCE: Whole(0, 10**6) = 8    # epochs without a better one, then training stops; with "best" only
+EARLY_STOPPING_PATIENCE: Whole(0, 10**6) = 8    # epochs without better validation accuracy, then stop ("best" only)
 LR_SCHEDULE: OneOf(("cosine", "plateau")) = "cosine"    # learning rate: half a cosine down to zero over the epochs; or
                                             # ReduceLROnPlateau on the validation loss, with the next three
 PLATEAU_PATIENCE: Whole(0, 10**6) = 5       # epochs without a lower validation loss before the rate is lowered

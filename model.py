@@ -17,6 +17,7 @@ CNN1D_DILATIONS = ((1, 2), (2, 4), (4, 8))      # the last block sees the whole 
 HYBRID_DILATIONS = ((1, 2), (2, 4))
 HYBRID_UNITS = 48                       # of each direction
 BILSTM_UNITS = (48, 48, 48)             # of each direction, layer by layer; half the steps from layer to layer
+BILSTM_CHANNELS = 96                    # of its first convolution
 BILSTM_STRIDE = 3                       # frames (70 ms) that become one step of the first layer
 MLP_UNITS = (256, 128)
 BLOCK_DROPOUT, MLP_DROPOUT = 0.1, 0.4
@@ -39,7 +40,7 @@ def bilstm(input_shape, classes):
     Such a pyramid: Chan et al., "Listen, attend and spell", 2016.
     """
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
-    x, mask = stem(frames, 96, kernel=5, stride=BILSTM_STRIDE)              # (batch, frames/3, 96)
+    x, mask = stem(frames, BILSTM_CHANNELS, kernel=5, stride=BILSTM_STRIDE)  # (batch, frames/3, 96)
     readouts = []
     for layer, units in enumerate(BILSTM_UNITS, start=1):
         if layer > 1:

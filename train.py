@@ -1,6 +1,6 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
-    python train.py --data-dir RAVDESS      90 fits, 84 minutes; stop it and run it again, finished fits are kept
+    python train.py --data-dir FOLDER       90 fits, 84 minutes; stop it and run it again, finished fits are kept
     python train.py --data-dir my.csv       the same on clips of your own, see ser/corpora.py
     python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 
@@ -64,7 +64,7 @@ def parse(arguments=None):
                         "clips, to give away: <run>/final/")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     parser.add_argument("--cv", dest="protocol", type=lambda name: OLD_PROTOCOLS.get(name, name),
-                        choices=splits.PROTOCOLS, help=argparse.SUPPRESS)       # its name before
+                        choices=splits.PROTOCOLS, help=argparse.SUPPRESS)       # old name of --protocol
     args = parser.parse_args(arguments)
     args.folds = [0] if args.folds is None and args.quick else args.folds
     if args.seed is not None and not 0 <= args.seed < 2**32:
@@ -170,7 +170,8 @@ def study(args):
         # -- plan --------------------------------------------------------------------------------------
         plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
         every_task = tasks.make_tasks(plan, extraction, extracted, settings)
-        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, extraction), environment(), plan,
+        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction), environment(),
+                                 plan,
                                  every_task)
         explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
         wanted = [task for task in every_task
@@ -237,10 +238,11 @@ def one_job_on_gpu():
     return 1 if Path("/dev/nvidia0").exists() else None
 
 
-def run_facts(args, settings, corpus, protocol, extraction):
+def run_facts(args, settings, corpus, protocol, plan, extraction):
     """What config.json says of the run, beside its plan."""
     return dict(command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, data=corpus.name,
-                protocol_name=protocol, speaker_independent=splits.PROTOCOLS[protocol].speaker_independent,
+                protocol_name=protocol,
+                speaker_independent=splits.is_speaker_independent(protocol, plan.clips, plan.folds),
                 loading=extraction.loading, feature_params=extraction.params, overrides=settings.overridden,
                 settings=settings.as_json())
 

@@ -4,7 +4,9 @@
 
     settings = read_settings(config)                read-only: settings.SAMPLE_RATE
     settings = override(settings, ["SAMPLE_RATE=16000", "MODELS.mlp.epochs=10"])
-    validate(settings)                              raises UserError: setting, value, and what it may be
+    validate(settings, PROTOCOL=PROTOCOLS, ...)     raises UserError: setting, value, and what it may be
+
+Each(()) and OneOf(()) stand for the names of a table elsewhere, which `validate` is given.
 """
 import ast
 import re
@@ -83,7 +85,7 @@ class Text(NamedTuple):
 
 class Model(NamedTuple):
     """A row of config.MODELS: what is fitted, and on what. The last three are of networks; None elsewhere."""
-    builder: str                    # "module:name": a function of model.py, or a class as in study/svm.py
+    builder: str                    # "module:name": a function as in model.py, or a class as in study/svm.py
     input: str                      # "frames": (frames, n) of a clip, or "functionals": (13 n,)
     label: str                      # in figures and reports
     epochs: int | None = None       # at most; one epoch is all training clips and their augmented copies

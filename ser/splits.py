@@ -227,6 +227,15 @@ def draw_validation_recordings(recordings, labels, fraction, seeds):
     return draws
 
 
+def is_speaker_independent(protocol, clips, folds):
+    """Whether no speaker who is tested is in training; folds : the member_splits of each (`inner_splits`)."""
+    known = PROTOCOLS[protocol].speaker_independent
+    actors = clips.actor.to_numpy()
+    return known if known is not None else all(
+        set(actors[split["train"]]).isdisjoint(actors[split["test"]]) for member_splits in folds
+        for split in member_splits)
+
+
 def validation_indices(member_splits):
     """The clips that any member holds out for validation: sorted clip indices."""
     return np.unique(np.concatenate([split["validation"] for split in member_splits]))

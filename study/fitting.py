@@ -5,7 +5,8 @@
 
 A fit is an ensemble of members. Each holds out another validation part of the fold's training clips (ser/splits.py), so
 every validation clip gets an out-of-fold prediction. The members share one scaler, fitted on all clips that any of them
-trains on. The test clips enter in one place, `predict_proba` after training; their labels never do.
+trains on. An estimator is given the arrays of all clips and trains on the indices of `member_splits` alone; the test
+clips are predicted in one place, after training, and their labels are not looked at.
 """
 import time
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Estimator(Protocol):
     """The contract of every model: an ensemble that is fitted, predicts, and is saved without pickle."""
     FILE: str                   # the file that `save` writes
     USES_AUGMENTED: bool        # whether training sees the augmented copies of a clip
-    n_parameters: int
+    n_parameters: int           # numbers that a saved model holds
     history: object             # table with a row per member and epoch, or None
     network: object             # the Keras model, or None
 
@@ -42,8 +43,17 @@ class Estimator(Protocol):
     def save(self):
         """{file name: bytes}, plain data."""
 
-    def load(folder):
-        """The estimator whose `save` lies in a folder; a class method. raises : OSError, ValueError"""
+    @classmethod
+    def load(cls, folder):
+        """The estimator whose `save` lies in a folder. raises : OSError, ValueError"""
+
+    @staticmethod
+    def versions():
+        """{package: version} of what decides its numbers."""
+
+    @staticmethod
+    def hyperparameters(row, settings):
+        """{argument of the class: value}, from a row of config.MODELS; of a network: training.training_params."""
 
 
 @dataclass

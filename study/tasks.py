@@ -1,10 +1,10 @@
 """The fits of a study: planned, identified, run in parallel, written.
 
-    tasks = make_tasks(plan, extracted, settings)       every fit of the study, whatever part of it is asked for now
-    run_tasks(run, pending_tasks(run, tasks), ...)      each fit is written when it is finished
+    tasks = make_tasks(plan, extraction, extracted, settings)       every fit of the study, whatever part is asked for
+    run_tasks(pending_tasks(run, tasks), extracted, workers, ...)   each fit is handed out when it is finished
 
-A fit is named by its arguments: the hash of its hyperparameters, data, split and seed, and of the code that can change
-its numbers (ser/identity.py). A finished fit with the same `fit_id` is kept, any other is done again.
+A fit is identified by its arguments: the hash of its hyperparameters, data, split and seed, and of the code that can
+change its numbers (ser/identity.py). A finished fit with the same `fit_id` is kept, any other is done again.
 """
 import os
 import sys
@@ -55,7 +55,7 @@ class Task:
     member_splits: list         # [{"train", "validation", "test"}: clip indices], one for each member
     protocol: str
     preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames
-    driver: int                 # process id
+    driver: int                 # id of the process that hands out the tasks
 
     @property
     def name(self):
@@ -120,7 +120,7 @@ def pending_tasks(run, tasks, overwrite=False):
 def write_run_metadata(run, config, environment, plan, tasks):
     """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes.
 
-    config : dict of what the caller knows of the run
+    config : dict of what the caller knows of the run, for config.json
     """
     write_json(run / "config.json", dict(
         format=runs.FORMAT, **config, protocol=plan.protocol, classes=plan.classes, features=plan.features,

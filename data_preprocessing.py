@@ -236,8 +236,12 @@ def open_features(folder):
 
 def features_key(clips, extraction):
     """Hash of everything that can change the arrays: sounds, parameters, code and libraries."""
-    functions = [f"features:{features.FEATURES[name].function.__name__}" for name in extraction.names]
-    code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",))
+    functions, bound = [], []
+    for name in extraction.names:
+        function = features.FEATURES[name].function
+        bound.append([getattr(function, "args", ()), getattr(function, "keywords", {})])       # of a functools.partial
+        functions.append(f"features:{getattr(function, 'func', function).__name__}")
+    code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",)), bound
     return hash_json([clips.file.tolist(), clips.sound.tolist(), asdict(extraction), code,
                       [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 

@@ -188,11 +188,10 @@ def study(args):
         summary = runs.write_tables(run, tables, len(folds))
         if args.final:
             train_final(run, wanted, len(folds), tables, extracted, workers, settings)
-    if not args.quick:
-        explain_models(run, extracted, workers.jobs)
-
     # -- results ---------------------------------------------------------------------------------------
     print_summary(summary, plan, time.time() - began)
+    if not args.quick:
+        explain_models(run, extracted, workers.jobs)
     if args.demo:
         print(DEMO_WARNING)
     where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
@@ -286,7 +285,7 @@ def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
 
 def explain_models(run, extracted, jobs):
     """What viz.py draws of the models: by a worker of this machine, which has TensorFlow loaded from its fits."""
-    with parallel.parallel_backend("loky", jobs=jobs) as workers:
+    with parallel.parallel_backend("loky", jobs=min(jobs, 2)) as workers:       # one task; 1 would be this process
         joblib.Parallel(workers.jobs)([joblib.delayed(explain.run_in_worker)(
             os.getpid(), run, extracted.sequences, extracted.functionals, extracted.lengths)])
 

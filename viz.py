@@ -25,6 +25,7 @@ def parse(arguments=None):
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--out", default=config.VISUALIZATIONS_DIR, type=Path, metavar="DIR",
                         help="folder for the pictures (default: %(default)s)")
+    parser.add_argument("--data-dir", help=argparse.SUPPRESS)       # before, of the clips; nothing needs them any more
     return parser.parse_args(arguments)
 
 

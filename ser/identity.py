@@ -30,33 +30,42 @@ def code_hash(*names, skip=(), root=PROJECT):
 
 
 class Module:
-    """Source of a module: {name: syntax tree} of its definitions, {name: (module, its name there)} of its imports."""
+    """Source of a module: {name: syntax tree} of its definitions, {name: (module, its name there)} of its imports,
+    and its other statements, which may change what the definitions do."""
     def __init__(self, path):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        self.definitions, self.imports = {}, {}
+        self.definitions, self.imports, self.others = {}, {}, []
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 self.definitions[node.name] = node
             elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                    self.add_constants(target, node.value)
+                    self.add_constants(target, node.value, node)
+            elif not isinstance(node, ast.Import | ast.ImportFrom) and not is_main_block(node):
+                self.others.append(node)
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self.imports[alias.asname or alias.name.split(".")[0]] = (alias.name, None)
+                    self.add_import(alias.asname or alias.name.split(".")[0], (alias.name, None))
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
-                    self.imports[alias.asname or alias.name] = (node.module, alias.name)
+                    self.add_import(alias.asname or alias.name, (node.module, alias.name))
 
+    def add_import(self, name, origin):
+        """An import anywhere in the module; one name for two of this project's modules could not be told apart."""
+        if self.imports.setdefault(name, origin) != origin and origin[0].split(".")[0] in ("ser", "study"):
+            raise LookupError(f"{name} is imported from {origin[0]} and from {self.imports[name][0]} in one module")
 
-    def add_constants(self, target, value):
-        """What an assignment defines; a, b = 1, 2 defines each on its own."""
-        if isinstance(target, ast.Name):
+    def add_constants(self, target, value, node):
+        """What an assignment defines; a, b = 1, 2 defines each on its own. What it changes otherwise is a statement."""
+        if isinstance(target, ast.Name) and target.id not in self.definitions:
             self.definitions[target.id] = value
         elif isinstance(target, ast.Tuple):
             apart = isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts)
             for number, name in enumerate(target.elts):
-                self.add_constants(name, value.elts[number] if apart else value)
+                self.add_constants(name, value.elts[number] if apart else value, node)
+        else:
+            self.others.append(node)
 
 
 @functools.cache
@@ -91,7 +100,9 @@ class Hasher:
             return None
         if name not in module.definitions:                          # handed on from elsewhere, perhaps
             return self.reference(module.imports[name], None, above) if name in module.imports else None
-        return hash_json(self.outline(module.definitions[name], module_name, module, (*above, key)))
+        above = (*above, key)
+        return hash_json([self.outline(module.definitions[name], module_name, module, above),
+                          self.outline(module.others, module_name, module, above)])
 
     def reference(self, origin, attribute, above):
         """Hash of what an imported name, or `attribute` of it, stands for; None where it is not this project's."""
@@ -124,6 +135,11 @@ class Hasher:
         if node is module.definitions.get(above[-1][1]):
             fields.pop("name", None)                                # a renamed function does the same
         return [type(node).__name__, *(self.outline(value, module_name, module, above) for value in fields.values())]
+
+
+def is_main_block(node):
+    """Whether a statement is `if __name__ == "__main__":`, which an import does not run."""
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
 
 
 def is_text_only(node):

@@ -21,6 +21,7 @@ from ser.errors import UserError
 BACKENDS = ("loky", "dask", "ray")
 PROJECT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 10            # for a scheduler to answer
+SHARED = {}                     # arrays of this process that dask workers hold: {name of the plugin: array}
 GO_ON = "Finished fits are kept; the same command goes on from there"
 
 
@@ -62,6 +63,8 @@ class OnWorker:
     plugin: str
 
     def load(self):
+        if self.plugin in SHARED:               # joblib runs the tasks of a cluster of one worker in the driver
+            return SHARED[self.plugin]
         import distributed
         return distributed.get_worker().plugins[self.plugin].content
 
@@ -137,8 +140,11 @@ def dask(scheduler):
             return name
 
         def share(arrays):
-            return {name: OnWorker(register(f"array {uuid.uuid4()}", Array(np.array(array))))
-                    for name, array in arrays.items()}
+            given = {}
+            for name, array in arrays.items():
+                plugin = register(f"array {uuid.uuid4()}", Array(np.array(array)))
+                SHARED[plugin], given[name] = array, OnWorker(plugin)
+            return given
 
         def delayed(function):
             return lambda *args: joblib.delayed(call)(cloudpickle.dumps((function, args)))
@@ -154,6 +160,7 @@ def dask(scheduler):
             yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError), \
                 share, delayed
         finally:
+            SHARED.clear()
             if client.status == "running":
                 for name in plugins:
                     client.unregister_worker_plugin(name)

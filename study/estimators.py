@@ -24,7 +24,7 @@ def estimator_class(name):
         raise ValueError(f"{name!r} is not a model of this project")
     with defer_interrupts():            # an import of Keras that is cut short would report a missing package
         found = getattr(importlib.import_module(module), attribute, None)
-    if not isinstance(found, type) or not hasattr(found, "load"):
+    if not isinstance(found, type) or not hasattr(found, "load") or found.__dict__.get("_is_protocol"):
         raise ValueError(f"{name!r} is not a model of this project")
     return found
 
@@ -40,7 +40,9 @@ def check_builders(rows):
     for name, row in rows.items():
         try:
             code_hash(*identity_names(row))
-        except LookupError as problem:
+            if not row.is_network and estimator_class(row.builder).INPUT != row.input:
+                raise LookupError(f"{row.builder} does not take {row.input}")
+        except (LookupError, ValueError) as problem:
             raise UserError(f"MODELS: {name}: {problem}") from problem
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.files import write_atomically
+from study.inference import NETWORK_FILE
 
-NETWORK_FILE = "model.keras"
 EXPORT_FILES = {"litert": "model.tflite", "onnx": "model.onnx"}
 TOLERANCE = 1e-5                # of a probability: float32 sums in another order differ by some 1e-7
 REAL_FRACTIONS = (1, 0.5, 0.1)  # of the frames of the clips that are compared; the rest is padding

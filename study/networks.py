@@ -168,6 +168,8 @@ def initialise_weights(network, initial_values, seed):
             value = keras.initializers.Orthogonal(seed=own_seed)(variable.shape)
         elif variable.name == "seed_generator_state":       # of a dropout layer
             value = np.array([own_seed, 0])
+        elif len(np.unique(value)) > 2:                         # random, but not drawn here: it would be shared
+            raise ValueError(f"{variable.path}: such weights are not drawn from the seed; see initialise_weights")
         variable.assign(value)
 
 

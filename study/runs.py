@@ -102,8 +102,8 @@ def summarise(fits, predictions, folds):
     by_fold = fits.set_index("fold").sort_index().groupby(key)
     best = by_fold.validation_accuracy.mean().drop(ensemble.NAME, errors="ignore").idxmax()
     reference = by_fold.get_group(best).accuracy
-    for (*names, protocol), group in fits.groupby([*key, "protocol"]):
-        row = dict(zip(key, names), protocol=protocol, folds=len(group))
+    for names, group in fits.groupby(key):
+        row = dict(zip(key, names), protocol=group.protocol.iloc[-1], folds=len(group))
         for name in metrics.METRICS:
             row[f"{name}_mean"], row[f"{name}_std"] = group[name].mean(), group[name].std()
         own = clips[tuple(names)]

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 import features
 from ser import dtw
+from study.fitting import train_union
 
 SOFTMAX_TEMPERATURE = 0.25      # of the softmax over the SVMs' margins, which are 1 and -1 for a clear case
 MIN_EIGENVALUE = 1e-6           # eigenvalues of a kernel below this count as none
@@ -35,7 +36,7 @@ class KernelSVM:
     """
     REPRESENTATIONS = None      # {"frames" or "functionals": width}: what is compared of two clips. The kernel is the
                                 # product of that of each; exp(-width) is its value for a clip and its nearest neighbour
-    FILE, USES_AUGMENTED = "svm.npz", False
+    FILE, USES_AUGMENTED, INPUT = "svm.npz", False, None
     network = history = None    # of networks only
 
     def __init__(self, n_classes, seed=None, *, C):
@@ -54,7 +55,7 @@ class KernelSVM:
     def fit(self, x, lengths, labels, member_splits, scaler):
         """Train each member; see fitting.Estimator. -> the members' probabilities of their validation clips."""
         x, lengths = x[:, 0], None if lengths is None else lengths[:, 0]        # the clips, without their copies
-        union = np.unique(np.concatenate([split["train"] for split in member_splits]))
+        union = train_union(member_splits)
         others = np.setdiff1d(np.concatenate([split["validation"] for split in member_splits]), union)
         dtw_params = dtw.DTW_PARAMS if "frames" in self.REPRESENTATIONS else None
 
@@ -98,12 +99,12 @@ class KernelSVM:
 
 class FunctionalsSVM(KernelSVM):
     """On functionals alone."""
-    REPRESENTATIONS = {"functionals": 0.7}
+    REPRESENTATIONS, INPUT = {"functionals": 0.7}, "functionals"
 
 
 class DTWSVM(KernelSVM):
     """On frames, aligned, and functionals."""
-    REPRESENTATIONS = {"frames": 0.45, "functionals": 0.1}
+    REPRESENTATIONS, INPUT = {"frames": 0.45, "functionals": 0.1}, "frames"
 
 
 # -- distances and kernel ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ change its numbers (ser/identity.py). A finished fit with the same `fit_id` is k
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 import features
+from data_preprocessing import features_key
 from ser import metrics, seeds, splits
 from ser.errors import UserError
 from ser.files import as_json, hash_json, write_csv, write_json
@@ -90,15 +91,17 @@ def make_tasks(plan, extraction, extracted, settings):
               for name, row in plan.models.items()}
     weights = {name: features.cepstral_weights(name, extracted.sequences[name].shape[-1], settings.CEPSTRAL_DECAY)
                for name in plan.features}
+    keys = {name: features_key(plan.clips, replace(extraction, names=(name,))) for name in plan.features}
     preprocessing = dict(loading=extraction.loading, params=extraction.params, n_frames=extraction.n_frames)
     for fold, member_splits in enumerate(plan.folds):
-        data = hash_json([extracted.key, plan.classes, clips.label.tolist(), clips.actor.astype(str).tolist(),
+        data = hash_json([plan.classes, clips.label.tolist(), clips.actor.astype(str).tolist(),
                           [{part: own.tolist() for part, own in split.items()} for split in member_splits]])
         for feature in plan.features:
             for model, row in plan.models.items():
                 params, code = models[model]
                 seed = seeds.seed_for(settings.SEED, "fit", feature, model, fold)
-                fit_id = hash_json([params, settings.CEPSTRAL_DECAY, seed, code, data, feature, model, fold])
+                fit_id = hash_json([params, row.input, weights[feature].tolist(), seed, code, data, keys[feature],
+                                    feature, model, fold])
                 tasks.append(Task(
                     feature, model, fold, fit_id, estimator_name(row), params, seed, weights[feature],
                     row.input == "functionals", plan.classes, clips, member_splits, plan.protocol, preprocessing,

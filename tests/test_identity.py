@@ -253,3 +253,16 @@ def test_a_change_redoes_what_it_touches_and_nothing_else(file, old, new, change
     project = copy_project(tmp_path, file, old, new)
     assert all(code_hash(name, root=project) != code_hash(name) for name in changed)
     assert all(code_hash(name, root=project) == code_hash(name) for name in same)
+
+
+@pytest.mark.parametrize("statement", ["LIMIT += 5", "if True:\n    LIMIT = 7", "Helper.factor = 3", "configure(2)"])
+def test_other_statements_of_a_module_count(tmp_path, statement):
+    """They run when it is imported, and may change what its functions do."""
+    source = "LIMIT = 1\n\n\nclass Helper:\n    factor = 2\n\n\ndef configure(n):\n    return n\n\n\n" \
+        "def f(x):\n    return x * LIMIT\n"
+    (tmp_path / "m.py").write_text(source)
+    before = code_hash("m:f", root=tmp_path)
+    (tmp_path / "m.py").write_text(f'{source}\n\nif __name__ == "__main__":\n    print(f(1))\n')
+    assert code_hash("m:f", root=tmp_path) == before                # an import does not run it
+    (tmp_path / "m.py").write_text(f"{source}\n\n{statement}\n")
+    assert code_hash("m:f", root=tmp_path) != before

@@ -93,14 +93,16 @@ def test_models_are_compared_with_the_one_that_validation_prefers():
     for feature, model, validation, test in (("mfcc", "mlp", 0.9, (0.5, 0.75)), ("mel", "mlp", 0.8, (1.0, 0.75)),
                                              (*ensemble.NAME, 0.99, (0.75, 1.0))):
         for fold, accuracy in enumerate(test):
-            rows.append(dict(feature=feature, model=model, fold=fold, protocol="p", validation_accuracy=validation,
-                             accuracy=accuracy, uar=accuracy, weighted_f1=accuracy, macro_f1=accuracy, parameters=1))
+            rows.append(dict(feature=feature, model=model, fold=fold, protocol=f"wording {fold}", parameters=1,
+                             validation_accuracy=validation, accuracy=accuracy, uar=accuracy, weighted_f1=accuracy,
+                             macro_f1=accuracy))
             predicted = np.where(np.arange(4) < 4 * accuracy, "sad", "calm")
             tables.append(pd.DataFrame(dict(feature=feature, model=model, fold=fold, actor=np.arange(4), true="sad",
                                             predicted=predicted)))
     summary = runs.summarise(pd.DataFrame(rows), pd.concat(tables), 2).set_index("feature")
     assert summary.p_against_best.isna().to_dict() == {"mfcc": True, "mel": False, "all": False}
     assert summary.p_against_best["all"] == 0                               # a quarter better in every fold
+    assert len(summary) == 3 and (summary.folds == 2).all()                 # whatever the protocol was called
 
 
 # -- the published run -----------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from study import runs, tasks
 
 N_CLIPS = 160
 SETTINGS = read_settings(config).replace(N_FOLDS=3, ENSEMBLE_SIZE=2)
-EXTRACTED = SimpleNamespace(key="k", sequences={name: np.empty((1, 1, 1, 40)) for name in ("mfcc", "mel", "gauss")})
+EXTRACTED = SimpleNamespace(sequences={name: np.empty((1, 1, 1, 40)) for name in ("mfcc", "mel", "gauss")})
 
 
 @pytest.fixture(scope="module")
 def clips():
     names = [f"{k:02d}" for k in range(N_CLIPS)]
-    return pd.DataFrame(dict(file=names, actor=1, label=np.arange(N_CLIPS) % 8, recording=names))
+    return pd.DataFrame(dict(file=names, actor=1, label=np.arange(N_CLIPS) % 8, recording=names, sound=names))
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,12 @@ def folds(clips):
     return tasks.make_folds("stratified", clips, SETTINGS)
 
 
-def fit_ids(clips, folds, settings=SETTINGS, extracted=EXTRACTED):
+def fit_ids(clips, folds, settings=SETTINGS, names=("mfcc", "mel")):
     """{(feature, model, fold): fit_id} of a study of two features."""
-    plan = tasks.Plan(clips, settings.CLASSES, ("mfcc", "mel"), settings.MODELS, folds, "in words")
+    plan = tasks.Plan(clips, settings.CLASSES, names, settings.MODELS, folds, "in words")
     extraction = extraction_params(settings, plan.features)
     return {(task.feature, task.model, task.fold): task.fit_id
-            for task in tasks.make_tasks(plan, extraction, extracted, settings)}
+            for task in tasks.make_tasks(plan, extraction, EXTRACTED, settings)}
 
 
 def changed_models(before, after):
@@ -56,9 +56,22 @@ def test_another_label_or_speaker_in_the_table_of_clips_is_other_data(clips, fol
     assert set(fit_ids(other, folds).values()).isdisjoint(fit_ids(clips, folds).values())
 
 
-def test_other_features_are_other_data(clips, folds):
-    other = SimpleNamespace(key="other", sequences=EXTRACTED.sequences)
-    assert set(fit_ids(clips, folds, extracted=other).values()).isdisjoint(fit_ids(clips, folds).values())
+def test_another_sound_is_other_data(clips, folds):
+    other = clips.assign(sound=["another", *clips.sound[1:]])
+    assert set(fit_ids(other, folds).values()).isdisjoint(fit_ids(clips, folds).values())
+
+
+def test_another_feature_in_the_study_changes_no_fit_of_the_others(clips, folds):
+    before, after = fit_ids(clips, folds), fit_ids(clips, folds, names=("mfcc", "mel", "gauss"))
+    assert {names: after[names] for names in before} == before and len(after) > len(before)
+
+
+def test_the_weights_of_the_columns_count_however_they_come_about(clips, folds, monkeypatch):
+    before = fit_ids(clips, folds)
+    monkeypatch.setitem(tasks.features.FEATURES, "mel", tasks.features.FEATURES["mel"]._replace(cepstral=True))
+    after = fit_ids(clips, folds)
+    assert {names for names in before if after[names] != before[names]} == {
+        names for names in before if names[0] == "mel"}
 
 
 def test_another_split_of_a_fold_changes_the_fits_of_that_fold(clips, folds):
@@ -78,8 +91,8 @@ NETWORKS = {"cnn1d", "bilstm", "hybrid", "mlp"}
     ("MIXUP_ALPHA=0.3", NETWORKS),
     ("CHECKPOINT=best", NETWORKS),
     ("TIME_MASK_SECONDS=0.5", NETWORKS),
+    ("MODELS.dtw.input=functionals", {"dtw"}),
     ("SVM_C=3.0", {"svm", "dtw"}),
-    ("CEPSTRAL_DECAY=20.0", NETWORKS | {"svm", "dtw"}),
     ("SEED=7", NETWORKS | {"svm", "dtw"}),
     ("RUN_NAME=other", set()),
     ("CACHE_DIR=elsewhere", set()),
@@ -87,6 +100,12 @@ NETWORKS = {"cnn1d", "bilstm", "hybrid", "mlp"}
 ])
 def test_a_setting_changes_the_fits_that_use_it(clips, folds, assignment, models):
     assert changed_models(fit_ids(clips, folds), fit_ids(clips, folds, override(SETTINGS, [assignment]))) == models
+
+
+def test_the_decay_of_cepstra_touches_cepstra_alone(clips, folds):
+    before, after = fit_ids(clips, folds), fit_ids(clips, folds, SETTINGS.replace(CEPSTRAL_DECAY=20.0))
+    assert {names for names in before if after[names] != before[names]} == {
+        names for names in before if names[0] == "mfcc"}
 
 
 def test_finished_fits_with_the_same_id_are_kept_and_changed_ones_are_said(tmp_path, capsys):

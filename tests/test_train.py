@@ -210,6 +210,8 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     (["--jobs", "0"], "not at least 1"),
     (["--seed", "-1"], "-1 is not within 0 .. 4294967295"),
     (["--set", "MODELS.mlp.builder=model:nothing"], "MODELS: mlp: model:nothing: no such definition in the project"),
+    (["--set", "MODELS.svm.builder=study.svm:distances"], "MODELS: svm: 'study.svm:distances' is not a model"),
+    (["--set", "MODELS.dtw.input=functionals"], "MODELS: dtw: study.svm:DTWSVM does not take functionals"),
     (["--set", "MODELS.mlp.builder=mlp"], "mlp.builder = 'mlp' is not of the form"),
     (["--set", "MODELS.mlp.epochs=None"], "mlp.epochs = None, and model:mlp is a network"),
     (["--set", "F_MAX=16000"], "--set: F_MAX = 16000 is above half of SAMPLE_RATE"),

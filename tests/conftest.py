@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,8 +79,15 @@ def demo(tmp_path_factory):
 @pytest.fixture(scope="session")
 def one_thread():
     """TensorFlow's threads can only be set before its first network: whoever makes one asks for this."""
-    from study import networks
-    networks.use_one_thread()
+    from study.backend import use_one_thread
+    use_one_thread()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_from_the_start(request):
+    """Where a test file has loaded TensorFlow already, in whatever order the files run."""
+    if "tensorflow" in sys.modules:
+        request.getfixturevalue("one_thread")
 
 
 @pytest.fixture
@@ -100,7 +108,7 @@ def predicts(monkeypatch, capsys, one_thread):
     return predicts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Chromium without a window; tests are skipped where there is none."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -62,7 +62,7 @@ def test_demo_run_is_complete_and_adds_up(demo):
     assert not written, "temporary files are left behind"
 
 
-def test_a_saved_model_predicts_the_same_from_its_folder_alone(demo):
+def test_a_saved_model_predicts_the_same_from_its_folder_alone(demo, one_thread):
     """By hand: what preprocessing.json says, and a network that Keras loads."""
     import keras
 

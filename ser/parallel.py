@@ -96,8 +96,8 @@ def dask(scheduler):
     Tasks travel as bytes, so the scheduler, which looks into what it is given, needs none of our packages.
     """
     distributed = import_optional("distributed", "requirements-dask.txt")
-    import cloudpickle  # of dask
     import joblib
+    from distributed.protocol import pickle as dask_pickle  # dask's own transport, between its own processes
     start = f"start it with `dask scheduler`, and workers with `dask worker {scheduler} --nworkers 2 --nthreads 1`"
 
     class Array(distributed.WorkerPlugin):          # local classes travel by value: workers need no module for them
@@ -147,11 +147,11 @@ def dask(scheduler):
             return given
 
         def delayed(function):
-            return lambda *args: joblib.delayed(call)(cloudpickle.dumps((function, args)))
+            return lambda *args: joblib.delayed(call)(dask_pickle.dumps((function, args)))
 
         def call(content):                          # travels by value, too
-            import pickle
-            function, args = pickle.loads(content)
+            from distributed.protocol import pickle as dask_pickle
+            function, args = dask_pickle.loads(content)
             return function(*args)
 
         register("code", Code({str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8")

@@ -97,7 +97,7 @@ def dask(scheduler):
     """
     distributed = import_optional("distributed", "requirements-dask.txt")
     import joblib
-    from distributed.protocol import pickle as dask_pickle  # dask's own transport, between its own processes
+    from distributed.protocol import serialize_bytes  # as dask sends everything between its own processes
     start = f"start it with `dask scheduler`, and workers with `dask worker {scheduler} --nworkers 2 --nthreads 1`"
 
     class Array(distributed.WorkerPlugin):          # local classes travel by value: workers need no module for them
@@ -147,11 +147,11 @@ def dask(scheduler):
             return given
 
         def delayed(function):
-            return lambda *args: joblib.delayed(call)(dask_pickle.dumps((function, args)))
+            return lambda *args: joblib.delayed(call)(serialize_bytes((function, args)))
 
         def call(content):                          # travels by value, too
-            from distributed.protocol import pickle as dask_pickle
-            function, args = dask_pickle.loads(content)
+            from distributed.protocol import deserialize_bytes
+            function, args = deserialize_bytes(content)
             return function(*args)
 
         register("code", Code({str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8")

@@ -53,6 +53,7 @@ from ser import corpora, download, seeds
 from ser.audio import load_waveform, read_audio
 from ser.files import hash_json, write_atomically
 from ser.identity import code_hash
+from ser.processor import is_pinned
 
 
 # -- checking --------------------------------------------------------------------------------------
@@ -184,6 +185,7 @@ class Extraction:
     n_augmented: int        # copies of each clip
     augmentation: dict      # stretch_rate, pitch_semitones, noise_snr_db, as `augment` takes them
     seed: int
+    pinned: bool = False    # by ser.processor.pin: other last digits
 
 
 def extraction_params(settings, names):
@@ -201,14 +203,15 @@ def extraction_params(settings, names):
                     top_db=s.TOP_DB),
         n_frames=1 + int(s.CLIP_SECONDS * s.SAMPLE_RATE) // s.HOP_LENGTH, n_augmented=s.N_AUGMENTED,
         augmentation=dict(stretch_rate=s.STRETCH_RATE, pitch_semitones=s.PITCH_SEMITONES, noise_snr_db=s.NOISE_SNR_DB),
-        seed=s.SEED)
+        seed=s.SEED, pinned=is_pinned())
 
 
 def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed):
     """Features of every clip and its augmented copies, from the cache or computed now.
 
     returns : namespace with key (str, names the cache entry), folder, and memory-mapped float32 arrays
-      sequences    {feature: (clips, variants, frames, n)}: variant 0 is the clip itself; padded with 0
+      sequences    {feature: (clips, variants, frames, n)}: variant 0 is the clip itself; padded with 0; of features
+                   that models on frames take
       functionals  {feature: (clips, variants, 13 n)}
       lengths      int (clips, variants), real frames
       trimmed_seconds (clips,)
@@ -239,7 +242,8 @@ def features_key(clips, extraction):
     functions, bound = [], []
     for name in extraction.names:
         function = features.FEATURES[name].function
-        bound.append([getattr(function, "args", ()), getattr(function, "keywords", {})])       # of a functools.partial
+        bound.append([getattr(function, "args", ()), getattr(function, "keywords", {}),        # of a functools.partial
+                      features.FEATURES[name].inputs])
         functions.append(f"features:{getattr(function, 'func', function).__name__}")
     code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",)), bound
     return hash_json([clips.file.tolist(), clips.sound.tolist(), asdict(extraction), code,
@@ -303,7 +307,8 @@ def extract_clip(index, file, content, extraction, driver):
     for feature in extraction.names:
         padded = [pad_or_crop(variant[feature], extraction.n_frames) for variant in extracted]
         x, lengths = np.stack([x for x, _ in padded]), np.array([length for _, length in padded])
-        arrays[f"{feature}-sequences"] = x                                          # (variants, frames, n)
+        if "frames" in features.FEATURES[feature].inputs:
+            arrays[f"{feature}-sequences"] = x                                      # (variants, frames, n)
         arrays[f"{feature}-functionals"] = features.functionals(x, lengths)         # (variants, 13 n)
         arrays["lengths"] = lengths                                                 # the same for every feature
     return index, arrays

@@ -63,18 +63,25 @@ def gauss(clip):
                              **clip.picked("sr", "fmin", "fmax", "top_db"))
 
 
+def all_three(clip):
+    """MFCC, mel spectrogram and Gaussian cepstra side by side: float32 (frames, sum of their columns)."""
+    return np.concatenate([mfcc(clip), mel(clip), gauss(clip)], axis=1)
+
+
 class Feature(NamedTuple):
     """A row of FEATURES."""
     function: object        # Clip -> float (frames, n)
     label: str              # in figures and reports
     axis: str               # what its n columns are
     cepstral: bool          # whether `cepstral_weights` falls with the column
+    inputs: tuple = ("frames", "functionals")       # models with another input (config.MODELS) leave it out
 
 
 FEATURES = {
-    "mfcc":  Feature(mfcc,  "MFCC",             "coefficient", True),
-    "mel":   Feature(mel,   "Mel spectrogram",  "band",        False),
-    "gauss": Feature(gauss, "Gaussian cepstra", "coefficient", True),
+    "mfcc":  Feature(mfcc,      "MFCC",                  "coefficient", True),
+    "mel":   Feature(mel,       "Mel spectrogram",       "band",        False),
+    "gauss": Feature(gauss,     "Gaussian cepstra",      "coefficient", True),
+    "all":   Feature(all_three, "MFCC + mel + Gaussian", "column",      False, inputs=("functionals",)),
 }
 
 

@@ -1,10 +1,11 @@
 """The four networks: features in, class probabilities out. Builders only: they neither compile nor read files.
 
-A sequence network takes (batch, frames, n), standardised. Clips differ in length: an added frame is exactly
-zero in every column, a real one never is, and that is how a network tells them apart. Added frames are zeroed
-again after every layer that could fill them, skipped by the recurrence and left out of every pool, so a
-prediction does not depend on the amount of padding. `mlp` takes the functionals of a clip, (batch, 13 n).
-All return probabilities (batch, classes).
+A sequence network takes (batch, frames, n), standardised; with `frames` None it takes any number of them. Clips differ
+in length: an added frame is exactly zero in every column, a real one never is, and that is how a network tells them
+apart. Added frames are zeroed again after every layer that could fill them, skipped by the recurrence and left out of
+every pool, so a prediction does not depend on the amount of padding. `mlp` takes the functionals of a clip,
+(batch, 13 n). All return probabilities (batch, classes). Each docstring opens with the network in one sentence, as it
+is usually described.
 
 Only Keras's backend-neutral API (keras.layers, keras.ops): they run on TensorFlow, JAX and torch, and a saved
 network loads without this file.
@@ -12,67 +13,81 @@ network loads without this file.
 from keras import Input, Model, layers, ops
 
 CHANNELS = 64                           # of the convolutions; more are slower in proportion to the square
-# Dilations of the blocks, in steps, which are 46 ms at first and twice as long after each group.
+# Dilations of the residual blocks, in steps, which are 46 ms at first and twice as long after each group.
 CNN1D_DILATIONS = ((1, 2), (2, 4), (4, 8))      # the last block sees the whole clip
 HYBRID_DILATIONS = ((1, 2), (2, 4))
 HYBRID_UNITS = 48                       # of each direction
-BILSTM_UNITS = (48, 48, 48)             # of each direction, layer by layer; half the steps from layer to layer
+BILSTM_UNITS = (64, 64)                 # of each direction, layer by layer; half the steps from layer to layer
 BILSTM_CHANNELS = 96                    # of its first convolution
 BILSTM_STRIDE = 3                       # frames (70 ms) that become one step of the first layer
-MLP_UNITS = (256, 128)
-BLOCK_DROPOUT, MLP_DROPOUT = 0.1, 0.4
-BILSTM_INPUT_DROPOUT, HYBRID_INPUT_DROPOUT = 0.3, 0.4                           # before each LSTM layer
-CNN1D_HEAD_DROPOUT, BILSTM_HEAD_DROPOUT, HYBRID_HEAD_DROPOUT = 0.5, 0.4, 0.5    # before the softmax
+CNN1D_DENSE, BILSTM_DENSE, HYBRID_DENSE = 128, 64, 64       # units of the hidden Dense layer before the softmax
+MLP_UNITS = (512, 256)
+BLOCK_DROPOUT = 0.1
+BILSTM_INPUT_DROPOUT, HYBRID_INPUT_DROPOUT = 0.2, 0.4       # before each LSTM layer
+CNN1D_DROPOUT, BILSTM_DROPOUT, HYBRID_DROPOUT = (0.5, 0.2), (0.4, 0.3), (0.5, 0.3)  # before and after the hidden Dense
+MLP_DROPOUT = (0.4, 0.5)                # after each hidden layer
+MLP_NOISE = 0.3                         # standard deviation of Gaussian noise on the inputs, in training
+MLP_SQUASH = 3.0                        # inputs beyond this many standard deviations count little more
 NORM_MOMENTUM = 0.95                    # of the running statistics: settles within an epoch
 
 
 def cnn1d(input_shape, classes):
-    """CNN of gated residual blocks, each twice as wide in time as the one before, every one read out."""
+    """Input, Conv1D, residual blocks with a shortcut connection, global average and global max pooling, concatenated,
+    Dense, softmax.
+
+    Each block sees twice as far as the one before. The average is taken of every block, the maximum of the last.
+    """
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    _, _, readouts = gated_stack(x, mask, CNN1D_DILATIONS)
-    return Model(frames, classification_head(readouts, classes, CNN1D_HEAD_DROPOUT), name="cnn1d")
+    x, mask, averages = residual_stack(x, mask, CNN1D_DILATIONS)            # (batch, frames/8, CHANNELS)
+    x = layers.Concatenate(name="readout")([*averages, global_max(x, mask)])
+    x = layers.Dropout(CNN1D_DROPOUT[0])(batch_norm(x))
+    x = layers.Dropout(CNN1D_DROPOUT[1])(layers.Dense(CNN1D_DENSE, activation="relu", name="dense")(x))
+    return Model(frames, layers.Dense(classes, activation="softmax", name="emotion")(x), name="cnn1d")
 
 
 def bilstm(input_shape, classes):
-    """Bidirectional LSTM layers, each with half the steps of the one before, every one read out.
+    """Two bidirectional LSTM layers, then Dense layers.
 
-    Such a pyramid: Chan et al., "Listen, attend and spell", 2016.
+    A strided convolution before them makes one step of BILSTM_STRIDE frames; the second layer has half the steps of
+    the first (Chan et al., "Listen, attend and spell", 2016). The average is taken of all three, the maximum of the
+    last.
     """
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
-    x, mask = stem(frames, BILSTM_CHANNELS, kernel=5, stride=BILSTM_STRIDE)  # (batch, frames/3, 96)
-    readouts = []
+    x, mask = stem(frames, BILSTM_CHANNELS, kernel=5, stride=BILSTM_STRIDE)     # (batch, frames/3, BILSTM_CHANNELS)
+    averages = [global_average(x, mask)]
     for layer, units in enumerate(BILSTM_UNITS, start=1):
         if layer > 1:
             x, mask = max_pool_half(x), max_pool_half(mask)
-        x = layers.Dropout(BILSTM_INPUT_DROPOUT)(x)
-        x = masked_bilstm(x, mask, units, f"bilstm{layer}")                     # (batch, steps, 2 units)
-        readouts.append(masked_mean(x, mask))
-    return Model(frames, classification_head(readouts, classes, BILSTM_HEAD_DROPOUT), name="bilstm")
+        x = masked_bilstm(layers.Dropout(BILSTM_INPUT_DROPOUT)(x), mask, units, f"bilstm{layer}")
+        averages.append(global_average(x, mask))                            # (batch, 2 units)
+    return Model(frames, dense_head([*averages, global_max(x, mask)], classes, BILSTM_DENSE, BILSTM_DROPOUT),
+                 name="bilstm")
 
 
 def hybrid(input_shape, classes):
-    """Gated residual blocks as in `cnn1d`, then a bidirectional LSTM over what they found."""
+    """CNN layers as feature extractor, their output into an LSTM.
+
+    The first blocks of `cnn1d`, then one bidirectional LSTM layer.
+    """
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
-    x, mask, readouts = gated_stack(x, mask, HYBRID_DILATIONS)
-    x, mask = max_pool_half(x), max_pool_half(mask)                     # (batch, frames/8, CHANNELS)
-    x = layers.Dropout(HYBRID_INPUT_DROPOUT)(x)
-    x = masked_bilstm(x, mask, HYBRID_UNITS, "bilstm")                          # (batch, frames/8, 2 units)
-    readouts.append(masked_mean(x, mask))
-    return Model(frames, classification_head(readouts, classes, HYBRID_HEAD_DROPOUT), name="hybrid")
+    x, mask, averages = residual_stack(x, mask, HYBRID_DILATIONS)
+    x, mask = max_pool_half(x), max_pool_half(mask)                         # (batch, frames/8, CHANNELS)
+    x = masked_bilstm(layers.Dropout(HYBRID_INPUT_DROPOUT)(x), mask, HYBRID_UNITS, "bilstm")
+    return Model(frames, dense_head([*averages, global_average(x, mask), global_max(x, mask)], classes, HYBRID_DENSE,
+                                    HYBRID_DROPOUT), name="hybrid")
 
 
 def mlp(input_shape, classes):
-    """Dense layers over the functionals of a clip."""
-    x = functionals = Input(input_shape, name="functionals")                # (batch, 13 n)
-    x = layers.Dropout(MLP_DROPOUT / 2)(x)
-    for number, units in enumerate(MLP_UNITS, start=1):
+    """Dense layers on the 13 statistical functionals."""
+    functionals = Input(input_shape, name="functionals")                    # (batch, 13 n)
+    x = MLP_SQUASH * ops.tanh(functionals / MLP_SQUASH)                     # outliers would rule the sums
+    x = layers.GaussianNoise(MLP_NOISE)(x)
+    for number, (units, dropout) in enumerate(zip(MLP_UNITS, MLP_DROPOUT), start=1):
         x = layers.Dense(units, use_bias=False, name=f"dense{number}")(x)
-        x = layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x))
-        x = layers.Dropout(MLP_DROPOUT)(x)
+        x = layers.Dropout(dropout)(layers.Activation("relu")(batch_norm(x)))
     return Model(functionals, layers.Dense(classes, activation="softmax", name="emotion")(x), name="mlp")
-
 
 
 def average_ensemble(networks):
@@ -87,59 +102,46 @@ def average_ensemble(networks):
 
 # -- parts -----------------------------------------------------------------------------------------
 def stem(frames, channels, kernel, stride):
-    """First convolution: (batch, frames, n) -> (batch, frames/stride, channels), and which of these are real.
+    """First convolution: (batch, frames, n) -> (batch, steps, channels), and which steps are real.
 
-    mask : (batch, frames/stride, 1), 1 where at least one frame below is real, else 0
+    steps = ceil(frames / stride)
+    mask  : (batch, steps, 1), 1 where at least one frame below is real, else 0
     """
-    steps = -(-frames.shape[1] // stride)
     # Padding is written out: "same" would shift the windows with the number of added frames.
     mask = ops.cast(ops.any(ops.not_equal(frames, 0.0), axis=-1, keepdims=True), "float32")
-    mask = layers.ZeroPadding1D((0, steps * stride - frames.shape[1]))(mask)
-    mask = layers.MaxPooling1D(stride, stride)(mask)
+    mask = layers.MaxPooling1D(stride, stride)(layers.ZeroPadding1D((0, stride - 1))(mask))
     left = (kernel - stride) // 2
-    right = (steps - 1) * stride + kernel - frames.shape[1] - left
-    x = layers.ZeroPadding1D((left, right))(frames)
+    x = layers.ZeroPadding1D((left, kernel - 1 - left))(frames)
     x = layers.Conv1D(channels, kernel, strides=stride, use_bias=False, name="stem")(x)
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)) * mask, mask
+    return layers.Activation("relu")(batch_norm(x)) * mask, mask
 
 
-def gated_stack(x, mask, dilations):
-    """Groups of gated residual blocks, half the steps from group to group: -> x, mask, [mean of each block]."""
-    readouts = []
+def residual_stack(x, mask, dilations):
+    """Groups of residual blocks, half the steps from group to group: -> x, mask, [average of each block]."""
+    averages = []
     for stage, group in enumerate(dilations, start=1):
         if stage > 1:
             x, mask = max_pool_half(x), max_pool_half(mask)
         for dilation in group:
-            x = gated_block(x, mask, dilation, f"stage{stage}_block{dilation}")
-            readouts.append(masked_mean(x, mask))
-    return x, mask, readouts
+            x = residual_block(x, mask, dilation, f"stage{stage}_block{dilation}")
+            averages.append(global_average(x, mask))
+    return x, mask, averages
 
 
-def gated_block(x, mask, dilation, name):
-    """x * sigmoid(two convolutions): a residual block that lets through, or not, what it is given.
+def residual_block(x, mask, dilation, name):
+    """x - x * sigmoid(two convolutions): a shortcut connection, and a branch that takes away what it closes.
 
-    (batch, steps, channels) -> the same shape. The kernels see every `dilation`-th step. The gate in place of a
-    plain addition is TIM-Net's idea (Ye et al., "Temporal modeling matters", 2023).
+    (batch, steps, channels) -> the same shape. The kernels see every `dilation`-th step. A gate in place of plain
+    convolutions in the branch is TIM-Net's idea (Ye et al., "Temporal modeling matters", 2023).
     """
-    channels, steps = x.shape[-1], x.shape[1]
-    gate, mask = interleave(x, dilation), interleave(mask, dilation)    # (batch, rows, dilation, channels or 1)
+    gate = x
     for number in (1, 2):
-        gate = layers.Conv2D(channels, (3, 1), padding="same", use_bias=False, name=f"{name}_conv{number}")(gate)
-        gate = layers.BatchNormalization(momentum=NORM_MOMENTUM)(gate)
+        gate = layers.Conv1D(x.shape[-1], 3, padding="same", dilation_rate=dilation, use_bias=False,
+                             name=f"{name}_conv{number}")(gate)
+        gate = batch_norm(gate)
         if number == 1:
-            gate = layers.SpatialDropout2D(BLOCK_DROPOUT)(layers.Activation("relu")(gate) * mask)
-    gate = ops.reshape(gate, (-1, gate.shape[1] * dilation, channels))[:, :steps]
-    return x * ops.sigmoid(gate)
-
-
-def interleave(x, dilation):
-    """(batch, steps, n) -> (batch, rows, dilation, n), filled up with zeros at the end.
-
-    A convolution down the columns is then a dilated one over the steps, at twice the speed of TensorFlow's own.
-    """
-    rows = -(-x.shape[1] // dilation)
-    x = layers.ZeroPadding1D((0, rows * dilation - x.shape[1]))(x)
-    return ops.reshape(x, (-1, rows, dilation, x.shape[-1]))
+            gate = layers.SpatialDropout1D(BLOCK_DROPOUT)(layers.Activation("relu")(gate) * mask)
+    return layers.Add(name=f"{name}_add")([x, -(x * ops.sigmoid(gate))])
 
 
 def masked_bilstm(x, mask, units, name):
@@ -148,17 +150,30 @@ def masked_bilstm(x, mask, units, name):
     return lstm(x, mask=ops.squeeze(mask, -1) > 0) * mask
 
 
+def batch_norm(x):
+    return layers.BatchNormalization(momentum=NORM_MOMENTUM)(x)
+
+
 def max_pool_half(x):
-    """Maximum of neighbouring frames: (batch, frames, n) -> (batch, ceil(frames / 2), n)."""
-    return layers.MaxPooling1D(2, 2, padding="same")(x)
+    """Maximum of neighbouring steps: (batch, steps, n) -> (batch, ceil(steps / 2), n)."""
+    return layers.MaxPooling1D(2, 2)(layers.ZeroPadding1D((0, 1))(x))       # "same" would not count the added zero
 
 
-def masked_mean(x, mask):
+def global_average(x, mask):
     """Mean over the real steps of x, which is 0 elsewhere: (batch, steps, channels) -> (batch, channels)."""
     return ops.sum(x, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
 
 
-def classification_head(readouts, classes, dropout):
-    """The means of all layers side by side, dropout, softmax: -> (batch, classes)."""
-    x = layers.Dropout(dropout)(layers.Concatenate(name="readout")(readouts))
-    return layers.Dense(classes, activation="softmax", name="emotion")(x)
+def global_max(x, mask):
+    """Maximum over the real steps of x: (batch, steps, channels) -> (batch, channels); 0 where there is none."""
+    lowest = -1e9
+    largest = ops.max(ops.where(mask > 0, x, lowest), axis=1)
+    return ops.where(largest > lowest, largest, 0.0)
+
+
+def dense_head(readouts, classes, units, dropout):
+    """A hidden Dense layer beside the pools [(batch, channels), ...], both of which the softmax sees: -> (batch,
+    classes)."""
+    x = layers.Dropout(dropout[0])(layers.Concatenate(name="readout")(readouts))
+    hidden = layers.Dropout(dropout[1])(layers.Dense(units, activation="relu", name="dense")(x))
+    return layers.Dense(classes, activation="softmax", name="emotion")(layers.Concatenate(name="head")([x, hidden]))

@@ -1,6 +1,6 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
-    python train.py --data-dir FOLDER       90 fits, 84 minutes; stop it and run it again, finished fits are kept
+    python train.py --data-dir FOLDER       100 fits, 90 minutes; stop it and run it again, finished fits are kept
     python train.py --data-dir my.csv       the same on clips of your own, see ser/corpora.py
     python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import config
 import features
-from ser import parallel, splits
+from ser import parallel, processor, splits
 from ser.errors import UserError, run_command
 from ser.settings import override, read_settings, validate
 from ser.signals import ignore_interrupts, install_interrupt_handler, treat_sigterm_as_interrupt
 
 # What a quick look and the demo change. They have run folders of their own.
-QUICK_EPOCHS = 3
+QUICK_FEATURES, QUICK_EPOCHS, QUICK_ENSEMBLE_SIZE = ["mfcc"], 2, 1
 DEMO = dict(DEFAULT_FEATURES=("mfcc",), PROTOCOL="stratified", N_FOLDS=2, VALIDATION_FRACTION=0.2, ENSEMBLE_SIZE=2)
 DEMO_EPOCHS = {"cnn1d": 14, "hybrid": 14}       # of the other networks: half of their epochs
 DEMO_BATCH_SIZE = 16
@@ -40,9 +40,11 @@ def parse(arguments=None):
     parser.add_argument("--results-dir", metavar="DIR", type=Path, help=f"folder for the runs (default: "
                         f"{config.RESULTS_DIR})")
     parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN_NAME}; "
-                        "quick with --quick, demo with --demo; other data, --protocol or --seed add their names)")
+                        "quick with --quick, demo with --demo; other data, recipe, protocol or seed add their names)")
     parser.add_argument("--protocol", choices=splits.PROTOCOLS, help="who is in training and who is tested, explained "
                         f"in ser/splits.py (default: {config.PROTOCOL}, or predefined where the data has a split)")
+    parser.add_argument("--recipe", choices=config.RECIPES, help="how networks are trained: tuned, or described, which "
+                        f"keeps to the usual description of these networks (default: {config.RECIPE})")
     parser.add_argument("--features", nargs="+", choices=features.FEATURES, help="only these (default: "
                         f"{' '.join(config.DEFAULT_FEATURES)}; with --demo {' '.join(DEMO['DEFAULT_FEATURES'])})")
     parser.add_argument("--models", nargs="+", choices=config.MODELS,
@@ -58,7 +60,10 @@ def parse(arguments=None):
                         "fits run: processes of this machine (loky, the default), a dask cluster, or ray")
     parser.add_argument("--scheduler", metavar="HOST:PORT", help="the running dask scheduler, or ray head "
                         "(without it ray starts on this machine)")
-    parser.add_argument("--quick", action="store_true", help="fold 0 only, 3 epochs: does my change run?")
+    parser.add_argument("--reproducible", action="store_true", help="the same digits on other x86-64 processors: none "
+                        "uses more than AVX2 (see docs/performance.md for what it costs)")
+    parser.add_argument("--quick", action="store_true", help=f"fold 0, {' '.join(QUICK_FEATURES)}, one "
+                        f"network a fit, {QUICK_EPOCHS} epochs: does my change run? About a minute")
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
     parser.add_argument("--final", action="store_true", help="afterwards train one model of each kind on all "
                         "clips, to give away: <run>/final/")
@@ -66,7 +71,8 @@ def parse(arguments=None):
     parser.add_argument("--cv", dest="protocol", type=lambda name: OLD_PROTOCOLS.get(name, name),
                         choices=splits.PROTOCOLS, help=argparse.SUPPRESS)       # old name of --protocol
     args = parser.parse_args(arguments)
-    args.folds = [0] if args.folds is None and args.quick else args.folds
+    if args.quick:
+        args.folds, args.features = args.folds or [0], args.features or QUICK_FEATURES
     if args.seed is not None and not 0 <= args.seed < 2**32:
         parser.error(f"argument --seed: {args.seed} is not within 0 .. {2**32 - 1}")
     if args.jobs is not None and args.jobs < 1:
@@ -80,48 +86,61 @@ def parse(arguments=None):
         parser.error("--final needs every fold; leave --folds and --quick out (finished fits are kept)")
     if bool(args.train_on) != bool(args.test_on) or args.train_on and (args.data_dir or args.demo):
         parser.error("--train-on and --test-on go together, without --data-dir and --demo")
+    if args.reproducible and (args.backend != "loky" or not processor.can_be_pinned()):
+        parser.error("argument --reproducible: only on an x86-64 processor, and without --backend")
     if args.run and (Path(args.run).name != args.run or args.run.startswith(".")):
         parser.error(f"argument --run: {args.run!r} is not a plain folder name")
     return args
 
 
 def resolve_settings(args):
-    """The Settings of a run: config.py, changed by --demo, --quick, the other flags and --set, in that order; checked.
+    """The Settings of a run: config.py, changed by the recipe, --demo, --quick, the other flags and --set, in that
+    order; checked.
 
     raises : UserError
     """
-    settings = read_settings(config)
+    settings = override(read_settings(config), [text for text in args.set if text.startswith("RECIPE=")])
+    settings = settings.replace(RECIPE=args.recipe or settings.RECIPE)
+    validate(settings, only=("RECIPE", "RECIPES"), RECIPE=settings.RECIPES)
+    recipe = settings.RECIPES[settings.RECIPE]
+    settings = settings.with_recipe(**recipe)
     if args.demo:
         rows = {name: row._replace(epochs=DEMO_EPOCHS.get(name, -(-row.epochs // 2)), batch_size=DEMO_BATCH_SIZE)
                 if row.is_network else row for name, row in config.MODELS.items()}
-        settings = settings.replace(MODELS=rows, **DEMO)
+        settings = settings.replace(MODELS=rows, **{name: value for name, value in DEMO.items() if name not in recipe})
     if args.quick:
-        settings = settings.replace(MODELS={name: row._replace(epochs=min(row.epochs, QUICK_EPOCHS))
-                                            if row.is_network else row for name, row in settings.MODELS.items()})
+        rows = {name: row._replace(epochs=min(row.epochs, QUICK_EPOCHS)) if row.is_network else row
+                for name, row in settings.MODELS.items()}
+        settings = settings.replace(MODELS=rows, ENSEMBLE_SIZE=QUICK_ENSEMBLE_SIZE)
     flags = dict(SEED=args.seed, PROTOCOL=args.protocol, RESULTS_DIR=args.results_dir)
     settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
     settings = override(settings, args.set)
-    validate(settings, DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=settings.MODELS, PROTOCOL=splits.PROTOCOLS)
+    validate(settings, DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=settings.MODELS, PROTOCOL=splits.PROTOCOLS,
+             RECIPE=settings.RECIPES)
     if args.final and settings.LR_SCHEDULE == "plateau":
         raise UserError('--final: LR_SCHEDULE = "plateau" watches validation clips, and models on all clips have '
-                        'none; take "cosine" in config.py')
+                        'none; take "cosine", as the recipe "tuned" does')
     return settings
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
     install_interrupt_handler()
     ARGUMENTS = parse()
+    if ARGUMENTS.reproducible:
+        processor.pin()
 
 import importlib.metadata
+import math
 import os
 import platform
+import textwrap
 import time
 from dataclasses import replace
 
 import joblib
 
 import data_preprocessing as data
-from ser import corpora, demo_corpus, metrics
+from ser import corpora, demo_corpus
 from study import estimators, explain, final, runs, tasks
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
@@ -150,7 +169,7 @@ def study(args):
     extraction = data.extraction_params(settings, names)
     corpus = load_corpus(args, settings)
     clips = data.survey(corpus.clips, settings.CACHE_DIR, args.jobs or -1)
-    print(data.data_report(corpus, clips))
+    say(data.data_report(corpus, clips))
 
     # -- split -----------------------------------------------------------------------------------------
     protocol = predefined_if_split(args, settings, clips)
@@ -163,20 +182,22 @@ def study(args):
         # -- features ----------------------------------------------------------------------------------
         extracted = data.build_features(clips, extraction, settings.CACHE_DIR, workers.jobs, workers.delayed)
         clips = clips.assign(trimmed_seconds=extracted.trimmed_seconds)
-        shapes = ", ".join(f"{name} {extracted.sequences[name].shape[2:]}" for name in names)
-        print(f"features: {shapes} (frames, n) of {settings.N_AUGMENTED} + 1 variants of each clip, in "
-              f"{extracted.folder}")
+        shapes = ", ".join([f"{name} {x.shape[2:]}" for name, x in extracted.sequences.items()]
+                           + [f"functionals {name} {x.shape[2]}" for name, x in extracted.functionals.items()])
+        say(f"features, (frames, n): {shapes}; {settings.N_AUGMENTED} + 1 variants of each clip, in "
+            f"{extracted.folder}")
 
         # -- plan --------------------------------------------------------------------------------------
         plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
         every_task = tasks.make_tasks(plan, extraction, extracted, settings)
-        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction), environment(),
-                                 plan,
-                                 every_task)
-        explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
         wanted = [task for task in every_task
                   if task.feature in (args.features or settings.DEFAULT_FEATURES)
                   and task.model in (args.models or settings.DEFAULT_MODELS)]
+        if not wanted:
+            raise UserError("none of these models takes any of these features: see `inputs` in features.FEATURES")
+        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction), environment(),
+                                 plan, every_task)
+        explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
         chosen = [task for task in wanted if args.folds is None or task.fold in args.folds]
         pending = tasks.pending_tasks(run, chosen, args.overwrite)
         announce(run, plan, chosen, pending, settings, workers)
@@ -228,6 +249,7 @@ def run_name(args, settings, corpus, protocol):
     """Name of the run folder, where none was asked for: what differs from the default is in it."""
     return "-".join(["demo" if args.demo else "quick" if args.quick else settings.RUN_NAME]
                     + [corpus.short_name] * (corpus.name != corpora.RAVDESS and not args.demo)
+                    + [settings.RECIPE] * (settings.RECIPE != config.RECIPE)
                     + [protocol] * (protocol != config.PROTOCOL)
                     + [f"seed{settings.SEED}"] * (settings.SEED != config.SEED))
 
@@ -249,10 +271,11 @@ def run_facts(args, settings, corpus, protocol, plan, extraction):
 def environment():
     """Versions and machine."""
     return dict({name: importlib.metadata.version(name) for name in PACKAGES}, python=platform.python_version(),
-                system=platform.platform(), processor=processor(), cores=joblib.cpu_count())
+                system=platform.platform(), processor=processor_name(), pinned=processor.is_pinned(),
+                cores=joblib.cpu_count())
 
 
-def processor():
+def processor_name():
     """The processor's name, as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
@@ -263,12 +286,12 @@ def processor():
 def announce(run, plan, chosen, pending, settings, workers):
     """The facts, before compute is spent."""
     split = chosen[0].member_splits[0]
-    print(f"protocol: {plan.protocol}\n"
-          f"fold {chosen[0].fold}, each of {settings.ENSEMBLE_SIZE} members of a fit: {len(split['train'])} clips "
-          f"train (networks: x {settings.N_AUGMENTED + 1} variants), {len(split['validation'])} validate, "
-          f"{len(split['test'])} test; {len(plan.classes)} classes, chance {1 / len(plan.classes):.1%}\n"
-          f"run {run}: {len(chosen)} fits, {len(chosen) - len(pending)} finished before, "
-          f"{len(pending)} to do, {min(workers.jobs, max(len(pending), 1))} side by side")
+    say(f"protocol: {plan.protocol}\n"
+        f"fold {chosen[0].fold}, each of {settings.ENSEMBLE_SIZE} members of a fit: {len(split['train'])} clips "
+        f"train (networks: x {settings.N_AUGMENTED + 1} variants), {len(split['validation'])} validate, "
+        f"{len(split['test'])} test; {len(plan.classes)} classes, chance {1 / len(plan.classes):.1%}\n"
+        f"recipe {settings.RECIPE}; run {run}: {len(chosen)} fits, {len(chosen) - len(pending)} finished before, "
+        f"{len(pending)} to do, {min(workers.jobs, max(len(pending), 1))} side by side")
 
 
 # -- fits ------------------------------------------------------------------------------------------
@@ -276,8 +299,8 @@ def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
     """Models on all clips, and their card: see study/final.py."""
     final_tasks = final.make_final_tasks(wanted, tables["fits"], n_folds, settings.SEED)
     pending = final.pending(run, final_tasks)
-    print(f"final models, on all clips: {', '.join(f'{task.feature}-{task.model}' for task in final_tasks)}; "
-          f"{len(final_tasks) - len(pending)} finished before", flush=True)
+    say(f"final models, on all clips: {', '.join(f'{task.feature}-{task.model}' for task in final_tasks)}; "
+        f"{len(final_tasks) - len(pending)} finished before")
     tasks.run_tasks(pending, extracted, workers, len(final_tasks) - len(pending), lambda task, files: runs.write_fit(
         final.final_folder(run, task), final.with_results_of_folds(task, files, tables)))
     final.write_card(run, final_tasks)
@@ -293,18 +316,25 @@ def explain_models(run, extracted, jobs):
 # -- results ---------------------------------------------------------------------------------------
 def print_summary(summary, plan, seconds):
     """The table of the study; mean and standard deviation over folds, in per cent."""
-    print(f"\n{plan.protocol}\n{'feature':8} {'model':9} {'folds':>5}  {'accuracy':>12} {'95 % interval':>14} "
-          f"{'UAR':>12} {'weighted F1':>12} {'macro F1':>12} {'p':>6} {'parameters':>11} {'s a fit':>8}")
+    say(f"\n{plan.protocol}")
+    print(f"{'feature':7} {'model':8} {'folds':>5} {'accuracy':>12} {'95 % interval':>13} {'UAR':>12} "
+          f"{'weighted F1':>12} {'p':>6} {'parameters':>10} {'s/fit':>5}")
     for row in summary.itertuples():
         cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
-                 for name in metrics.METRICS}
+                 .removesuffix(" +- nan") for name in ("accuracy", "uar", "weighted_f1")}      # nan: of a single fold
         interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
-        print(f"{row.feature:8} {row.model:9} {row.folds:5}  {cells['accuracy']:>12} {interval:>14} {cells['uar']:>12} "
-              f"{cells['weighted_f1']:>12} {cells['macro_f1']:>12} {row.p_against_best:6.3f} {row.parameters:11,} "
-              f"{row.fit_seconds:8.0f}".replace("   nan", "      "))
-    print(f"per cent, mean +- standard deviation over the finished folds (of {len(plan.folds)}); interval: bootstrap\n"
-          f"over actors; p: corrected t-test against the model with the best validation accuracy; chance "
-          f"{100 / len(plan.classes):.1f}; this command took {seconds / 60:.1f} min")
+        p = "" if math.isnan(row.p_against_best) else f"{row.p_against_best:.3f}"
+        print(f"{row.feature:7} {row.model:8} {row.folds:5} {cells['accuracy']:>12} {interval:>13} {cells['uar']:>12} "
+              f"{cells['weighted_f1']:>12} {p:>6} {row.parameters:10,} {row.fit_seconds:5.0f}")
+    say(f"per cent, mean +- standard deviation over the finished folds (of {len(plan.folds)}); interval: bootstrap "
+        f"over actors; p: corrected t-test against the model with the best validation accuracy; chance "
+        f"{100 / len(plan.classes):.1f}; this command took {seconds / 60:.1f} min")
+
+
+def say(text):
+    """Print text in lines of at most 100 columns."""
+    for line in text.split("\n"):
+        print(textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
 
 
 if __name__ == "__main__":

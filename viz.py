@@ -238,7 +238,7 @@ def load_run(folder):
     artefacts : {file name: contents} of what study/explain.py wrote, unless the fit was done again since
     """
     run = runs.read_run(folder)
-    run.labels = run.config["labels"] | dict(zip(ensemble.NAME, ("All features", "Ensemble")))
+    run.labels = dict(zip(ensemble.NAME, ("All features", "Ensemble"))) | run.config["labels"]
     run.chance = 1 / len(run.config["classes"])
     run.predictions, run.histories = (in_order(table, run.config) for table in (run.predictions, run.histories))
     fit_ids = {str(fit_id) for fit_id in run.fits.get("fit_id", ())}
@@ -277,7 +277,8 @@ def missing_fits(run):
     count, lines = 0, []
     for model in plan["models"]:
         for feature in plan["features"]:
-            left = [str(fold) for fold in range(plan["n_folds"]) if (feature, model, fold) not in done]
+            left = [str(fold) for fold in range(plan["n_folds"]) if (feature, model, fold) not in done
+                    and runs.fit_name(feature, model, fold) in plan["fit_ids"]]
             count += len(left)
             if left:
                 which = "all folds" if len(left) == plan["n_folds"] else f"fold {' '.join(left)}"

@@ -37,7 +37,9 @@ def random_fold(row, feature, settings, n_frames, size):
     n = {"mfcc": settings.N_MFCC, "mel": settings.N_MELS, "gauss": settings.N_GAUSS_COEFFICIENTS}[feature]
     variants, on_functionals = (size.clips, 1 + settings.N_AUGMENTED), row.input == "functionals"
     x = rng.standard_normal((*variants, 13 * n) if on_functionals else (*variants, n_frames, n), dtype=np.float32)
-    lengths = None if on_functionals else rng.integers(2 * n_frames // 5, n_frames + 1, variants)
+    # RAVDESS, trimmed, and its stretched copies: 81 of 128 frames, standard deviation 19, at least 43.
+    share = rng.normal(0.63, 0.15, variants).clip(0.33, 1)
+    lengths = None if on_functionals else (share * n_frames).round().astype(int)
     split = dict(zip(("train", "validation", "test"), np.split(np.arange(size.clips), np.cumsum(size[:2]))))
     return x, lengths, rng.integers(0, len(settings.CLASSES), size.clips), split
 
@@ -75,9 +77,10 @@ def fit_ours(settings, model_name, feature, size=FOLD):
         max_time_mask=training.max_time_mask, max_freq_mask=int(training.max_freq_mask * x.shape[-1]))
     list(pipeline.take(2))                                                      # traces it
     start = time.perf_counter()
-    steps = sum(1 for _ in pipeline)
-    pipeline_seconds = time.perf_counter() - start
-    network = networks.build(row.builder, x.shape[2:], n_classes)
+    shapes = [batch.shape for batch, _ in pipeline]
+    steps, pipeline_seconds = len(shapes), time.perf_counter() - start
+    mean_width = np.mean(shapes, axis=0).round().astype(int)[1:]                # (frames, n), or (13 n,)
+    network = networks.build(row.builder, tuple(map(int, mean_width)), n_classes)
     return dict(epoch=epoch, start=float(seconds - epochs[1:].sum() - epoch), imports=imports,
                 pipeline=pipeline_seconds, steps=steps, flops=steps * training_flops(network, batch_size),
                 parameters=estimator.n_parameters, memory=gigabytes)

@@ -99,8 +99,8 @@ def opening(cores, repeats):
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     arguments = f" --repeats {repeats}" if repeats != 3 else ""
     return (f"# Benchmarks\n\nWritten by `python benchmarks/run.py{arguments}`; do not edit. {date.today()}, "
-            f"{train.processor()}, {cores} cores, {platform.system()}; Python {platform.python_version()}, {versions}."
-            "\n\nMedian of the rounds (lowest to highest). The conventional implementation is "
+            f"{train.processor_name()}, {cores} cores, {platform.system()}; Python {platform.python_version()}, "
+            f"{versions}.\n\nMedian of the rounds (lowest to highest). The conventional implementation is "
             "`benchmarks/baseline.py`.")
 
 

@@ -185,9 +185,9 @@ def page(table):
                "training memory, GB": table.training_gigabytes.map("{:.2f}".format)}
     return "\n".join([
         "# Scaling\n", f"Written by `python benchmarks/scaling.py`; do not edit. {time.strftime('%Y-%m-%d')}, "
-        f"{train.processor()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} augmented copy. Extraction: all "
-        "features, one process per core, memory of all of them together. Training: the second epoch of cnn1d on mel, "
-        "one process. Memory is what the processes hold beyond mapped files, at its peak.\n",
+        f"{train.processor_name()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} augmented copy. Extraction: "
+        "all features, one process per core, memory of all of them together. Training: the second epoch of cnn1d on "
+        "mel, one process. Memory is what the processes hold beyond mapped files, at its peak.\n",
         markdown_table(list(columns), zip(*columns.values())),
         "\n![Time and memory against the number of clips](scaling.png)\n"])
 

@@ -38,8 +38,8 @@ def add_footnote(figure, note):
 
 
 def experiment_label(model, feature, labels):
-    """"BiLSTM, MFCC" for "bilstm" and "mfcc", "Ensemble" for "ensemble" and "all"; labels : {name: text}"""
-    return labels[model] if feature == "all" else f"{labels[model]}, {labels[feature]}"
+    """"BiLSTM, MFCC" for "bilstm" and "mfcc"; "Ensemble" for "ensemble", of whatever features; labels : {name: text}"""
+    return labels[model] if model == "ensemble" else f"{labels[model]}, {labels[feature]}"
 
 
 def heat_map(ax, table, lowest=0, text="{:.0f}".format, size=SMALL):

@@ -54,7 +54,7 @@ def comparison(predictions, summary, chance, labels):
     """Accuracy (WA) and weighted F1 of every feature and model: folds as dots, their mean, and its uncertainty."""
     summary = summary.set_index(["model", "feature"])
     models, features = list(predictions.model.unique()), list(predictions.feature.unique())
-    shared = sum(feature != "all" for feature in features)                      # the ensemble needs no room of its own
+    shared = predictions[predictions.model != "ensemble"].feature.nunique()     # the ensemble needs no room of its own
     figure = new_figure("Features and models compared", 8.5, 1.6 + 0.28 * len(models) * (1 + shared))
     axes = figure.subplots(1, 2, sharey=True)
     measures = {"accuracy, WA (%)": lambda fold: 100 * (fold.true == fold.predicted).mean(),
@@ -68,7 +68,7 @@ def comparison(predictions, summary, chance, labels):
             row = summary.loc[(model, feature)]
             wa = ax is axes[0]
             fold_scores(ax, y, scores, COLOURS[features.index(feature) % len(COLOURS)],
-                        label=None if feature == "all" else labels[feature],
+                        label=None if model == "ensemble" else labels[feature],
                         interval=(100 * row.accuracy_low, 100 * row.accuracy_high) if wa else None,
                         p=row.p_against_best if wa else np.nan)
         ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
@@ -170,7 +170,7 @@ def confusion_grid(predictions, classes, labels):
                 percent = confusion_counts(experiments[model, feature], classes)[1]
             else:
                 percent = pd.DataFrame(np.nan, index=classes, columns=classes)
-                ax.text(0.5, 0.5, "no finished fold", transform=ax.transAxes, ha="center")
+                ax.text(0.5, 0.5, "no fits", transform=ax.transAxes, ha="center")
             heat_map(ax, percent, size=6)
             ax.set_title(experiment_label(model, feature, labels), fontsize=9)
     for ax in axes[:, 0]:

@@ -118,6 +118,18 @@ class Models(NamedTuple):
         return None
 
 
+class Recipes(NamedTuple):
+    """A table {name: {setting, or field of every network in MODELS: value}}; the values are checked once applied."""
+
+    def violation(self, value, settings):
+        known = {*settings.values(), *(Model._fields)} - {"RECIPE", "RECIPES", "MODELS"}
+        for name, changes in value.items():
+            unknown = sorted(set(changes) - known)
+            if unknown:
+                return f"usable: {name} changes {unknown[0]!r}, which is no setting and no field of a model"
+        return None
+
+
 def is_number(value, number_type, low, high):
     return isinstance(value, number_type) and not isinstance(value, bool) and low <= value <= high
 
@@ -139,6 +151,12 @@ class Settings:
             raise AttributeError(f"there is no setting {min(unknown)}")
         return Settings(self.values() | changes, self.limits, self.overridden)
 
+    def with_recipe(self, **changes):
+        """A copy with other values; a name in lower case is a field of every network in MODELS (see config.RECIPES)."""
+        fields = {name: changes.pop(name) for name in list(changes) if name.islower()}
+        models = {name: row._replace(**fields) if row.is_network else row for name, row in self.MODELS.items()}
+        return self.replace(**changes, MODELS=models)
+
     def origin(self, name):
         """Where the value of a setting comes from, for messages."""
         return "--set" if any(target.split(".")[0] == name for target in self.overridden) else "config.py"
@@ -149,8 +167,8 @@ class Settings:
 
     def as_json(self):
         """`values`, with rows of tables as {field: value}."""
-        return {name: {key: row._asdict() for key, row in value.items()} if isinstance(value, dict) else value
-                for name, value in self.values().items()}
+        return {name: {key: row._asdict() if isinstance(row, Model) else row for key, row in value.items()}
+                if isinstance(value, dict) else value for name, value in self.values().items()}
 
 
 def read_settings(module):
@@ -186,6 +204,8 @@ def replace_field(table, keys, value, assignment):
     """`value` itself, or for a table of rows a copy in which the field that `keys` (row, field) name has it."""
     if not isinstance(table, dict) and not keys:
         return value
+    if isinstance(table, dict) and not all(isinstance(row, Model) for row in table.values()):
+        raise UserError(f"--set {assignment}: set what the recipe changes, such as EMA_DECAY, or edit config.py")
     if not isinstance(table, dict) or len(keys) != 2 or keys[0] not in table or keys[1] not in table[keys[0]]._fields:
         example = f"{assignment.split('.')[0].split('=')[0]}.<name>.<field>=VALUE" if isinstance(table, dict) else \
             "NAME=VALUE"
@@ -193,13 +213,16 @@ def replace_field(table, keys, value, assignment):
     return table | {keys[0]: table[keys[0]]._replace(**{keys[1]: value})}
 
 
-def validate(settings, **known):
+def validate(settings, only=None, **known):
     """Check every setting against its limit.
 
+    only   : names of settings, to check no others
     known  : {setting: names}, for settings whose limit is a table elsewhere: Each or OneOf without names
     raises : UserError
     """
     for name, limit in settings.limits.items():
+        if only is not None and name not in only:
+            continue
         if name in known:
             limit = limit._replace(**{limit._fields[0]: tuple(known[name])})
         value = getattr(settings, name)

@@ -3,40 +3,76 @@ import numpy as np
 
 from study.backend import tf
 
+LENGTH_JITTER = 40          # frames: clips of a batch differ by about this much in length
+WIDTH_STEP = 8              # frames: batches are as wide as their longest clip, rounded up to a multiple of this
 
-def make_dataset(x, lengths, rows, targets, scaler, *, batch_size, seed, mixup_alpha, max_time_mask, max_freq_mask):
+
+def make_dataset(x, lengths, rows, targets, scaler, *, batch_size, seed, mixup_alpha, max_time_mask, max_freq_mask,
+                 any_width=True):
     """tf.data.Dataset of one epoch: (batch, ...) inputs and (batch, n_classes) targets, new draws every epoch.
 
     x (any, frames, n) with lengths (any,), or (any, n) without, stays where it is, say on disk; a batch of its
-    `rows` is read when its turn comes, then standardised, masked and mixed in one compiled step.
+    `rows` is read when its turn comes, then standardised, masked and mixed in one compiled step. Clips of similar
+    length share a batch, which is as wide as it must be: (batch, width, n), width <= frames. With all clips padded to
+    the longest, a third of the arithmetic would be spent on padding.
 
     targets       : float (rows, n_classes)
     scaler        : mean and std, each (n,)
     max_time_mask : frames; max_freq_mask : columns; the widest masks of SpecAugment
+    any_width     : False leaves batches as wide as x, in any order, for networks that need it so
     """
     targets = tf.constant(targets)
     mean, std = (tf.constant(part, tf.float32) for part in scaler)
     row_lengths = None if lengths is None else tf.constant(lengths[rows], tf.int64)
+    sorts = any_width and lengths is not None
 
     def make(indices, draw):
         own_seeds, masks = tf.random.split([draw, 0], 3), []
         batch = tf.numpy_function(lambda chosen: np.asarray(x[rows[chosen]]), [indices], tf.float32)
         batch = tf.ensure_shape(batch, (batch_size, *x.shape[1:]))
         if row_lengths is not None:
-            frames = tf.sequence_mask(tf.gather(row_lengths, indices), x.shape[1], tf.float32)
+            own_lengths = tf.gather(row_lengths, indices)
+            frames = tf.sequence_mask(own_lengths, x.shape[1], tf.float32)
             frames *= random_mask(batch_size, x.shape[1], max_time_mask, own_seeds[0])
             bands = random_mask(batch_size, x.shape[2], max_freq_mask, own_seeds[1])
             masks = [frames[:, :, None], bands[:, None, :]]               # (batch, frames, 1), (batch, 1, n)
         share = mixup_weights(batch_size, mixup_alpha, own_seeds[2])
-        return standardise_mask_mix(batch, mean, std, masks, share), mixup(tf.gather(targets, indices), share)
+        batch = standardise_mask_mix(batch, mean, std, masks, share)
+        if sorts:
+            batch = batch[:, :-(-tf.reduce_max(own_lengths) // WIDTH_STEP) * WIDTH_STEP]
+        return batch, mixup(tf.gather(targets, indices), share)
 
-    order = tf.data.Dataset.range(len(rows)).shuffle(len(rows), seed=seed, reshuffle_each_iteration=True)
+    def order(draw):
+        return tf.data.Dataset.from_tensor_slices(batch_indices(row_lengths if sorts else None, len(rows), batch_size,
+                                                                draw))
+
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
     options = tf.data.Options()
     options.deterministic = True
     options.threading.private_threadpool_size = 1
-    return (tf.data.Dataset.zip(order.batch(batch_size, drop_remainder=True), draws)
-            .map(make).prefetch(1).with_options(options))
+    return (tf.data.Dataset.zip(draws.take(1).flat_map(order), draws)
+            .map(make).prefetch(1).apply(tf.data.experimental.assert_cardinality(len(rows) // batch_size))
+            .with_options(options))
+
+
+def batch_indices(lengths, n_rows, batch_size, draw):
+    """Rows of the batches of an epoch, in random order: int (batches, batch_size); a random remainder is left out.
+
+    lengths : int (n_rows,), clips of similar length share a batch; or None, any do
+    draw    : int, the random seed of this epoch
+    """
+    n_batches = n_rows // batch_size
+    own_seeds = tf.random.split([draw, 1], 4)
+    order = tf.random.experimental.stateless_shuffle(tf.range(n_rows, dtype=tf.int64), own_seeds[0])
+    order = order[:n_batches * batch_size]
+    if lengths is not None:
+        jitter = tf.random.stateless_uniform(order.shape, own_seeds[1], maxval=LENGTH_JITTER)
+        order = tf.gather(order, tf.argsort(tf.cast(tf.gather(lengths, order), tf.float32) + jitter))
+    batches = tf.reshape(order, (n_batches, batch_size))
+    # A partner in mixup is a neighbour: random within the batch, not the next in length.
+    within = tf.argsort(tf.random.stateless_uniform(batches.shape, own_seeds[2]), axis=1)
+    batches = tf.gather(batches, within, axis=1, batch_dims=1)
+    return tf.random.experimental.stateless_shuffle(batches, own_seeds[3])
 
 
 @tf.function(jit_compile=True)      # one pass over the batch in place of ten

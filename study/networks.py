@@ -24,7 +24,8 @@ import model
 from ser import seeds
 from study.batches import make_dataset
 from study.fitting import flatten_variants, load_unaugmented, variant_rows
-from study.training import Training
+from study.training import Training, convolution_precision
+from study.training_form import training_form
 
 
 class NetworkEnsemble:
@@ -46,24 +47,28 @@ class NetworkEnsemble:
     def fit(self, x, lengths, labels, member_splits, scaler):
         """See fitting.Estimator.fit; without validation clips (checkpoint "last") nothing is validated."""
         use_one_thread()
+        convolution_precision(self.training.precision)          # a worker elsewhere may have another processor
         n_variants, input_shape = x.shape[1], x.shape[2:]
+        any_width = len(input_shape) == 2 and takes_any_width(self.training.builder, input_shape[1], self.n_classes)
+        train_shape = (None, input_shape[1]) if any_width else input_shape
         flat_x, flat_lengths = flatten_variants(x, lengths, n_variants)
         weights, histories, validation = [], [], []
         for number, split in enumerate(member_splits):
             seed, rows = seeds.seed_for(self.seed, "member", number), variant_rows(split["train"], n_variants)
             keras.utils.set_random_seed(seed)
             batch_size = min(self.training.batch_size, len(rows))
-            network = new_network(self.training, input_shape, self.n_classes, len(rows) // batch_size, seed)
+            network, plain = new_network(self.training, train_shape, self.n_classes, len(rows) // batch_size, seed)
             epoch = make_dataset(
                 flat_x, flat_lengths, rows, self.targets(labels[rows // n_variants]), scaler, batch_size=batch_size,
                 seed=seed, mixup_alpha=self.training.mixup_alpha, max_time_mask=self.training.max_time_mask,
-                max_freq_mask=int(self.training.max_freq_mask * x.shape[-1]))
+                max_freq_mask=int(self.training.max_freq_mask * x.shape[-1]), any_width=any_width)
             x_validation = load_unaugmented(x, lengths, split["validation"], scaler)        # (clips, frames, n)
             history = train_network(network, epoch, x_validation, self.targets(labels[split["validation"]]),
                                     self.training)
             histories.append(history.assign(member=number))
-            validation.append(predict_proba(network, x_validation))
             weights.append([np.array(variable) for variable in network.variables])
+            assign_all(plain, weights[-1])
+            validation.append(predict_proba(plain, x_validation))
         self.network = build_ensemble(self.training.builder, input_shape, self.n_classes, weights)
         self.history = pd.concat(histories, ignore_index=True)
         return validation
@@ -101,6 +106,18 @@ def build(builder, input_shape, n_classes):
     return pkgutil.resolve_name(builder)(input_shape, n_classes)
 
 
+def takes_any_width(builder, n, n_classes):
+    """Whether a builder makes a network on any number of frames; one that flattens them, say, does not.
+
+    An error of another kind comes up again where the network is built for its number of frames.
+    """
+    try:
+        build(builder, (None, n), n_classes)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
 def train_network(network, epoch, x_validation, targets, training):
     """Train a new network on the batches of `epoch`, again and again: -> table of its epochs (pd.DataFrame).
 
@@ -118,27 +135,35 @@ def build_ensemble(builder, input_shape, n_classes, weights):
     keras.utils.clear_session()             # layer names are counted from the start again
     networks = [build(builder, input_shape, n_classes) for _ in weights]
     for network, values in zip(networks, weights):
-        for variable, value in zip(network.variables, values):
-            variable.assign(value)
+        assign_all(network, values)
     return model.average_ensemble(networks)
 
 
-TRACED_NETWORKS = {}         # {what it was built and compiled for: (network, initial values)} of this process
+def assign_all(network, values):
+    """Set every variable of a network: [array, ...] in their order."""
+    for variable, value in zip(network.variables, values, strict=True):
+        variable.assign(value)
+
+
+TRACED_NETWORKS = {}    # {what it was built and compiled for: (network, plain network, initial values)} of this process
 MAX_TRACED = 12    # of them are kept: enough for a study whose folds are alike
 
 
 def new_network(training, input_shape, n_classes, steps, seed):
-    """A compiled network with weights drawn from `seed`, trained for `steps` steps in one call.
+    """A compiled network with weights drawn from `seed`, trained for `steps` steps in one call, and the plain network
+    that it is a training_form of.
 
     TensorFlow takes as long to trace a network as to train it for some epochs. So it is traced once in a process,
     and the next fit of the same builder and shape gets the same object with every variable set as if it were new.
     """
-    built_for = (training.builder, input_shape, steps, n_classes, training.weight_decay, training.ema_decay)
+    built_for = (training.builder, input_shape, steps, n_classes, training.weight_decay, training.ema_decay,
+                 training.precision)
     if built_for not in TRACED_NETWORKS:
         if len(TRACED_NETWORKS) >= MAX_TRACED:
             del TRACED_NETWORKS[next(iter(TRACED_NETWORKS))]      # the oldest
         keras.utils.clear_session()             # layer names are counted from the start again
-        network = build(training.builder, input_shape, n_classes)
+        plain = build(training.builder, input_shape, n_classes)
+        network = training_form(plain, training.precision)
         network.compile(
             keras.optimizers.AdamW(weight_decay=training.weight_decay,
                                    use_ema=training.ema_decay > 0, ema_momentum=training.ema_decay or None),
@@ -146,13 +171,13 @@ def new_network(training, input_shape, n_classes, steps, seed):
             jit_compile=False,              # XLA was slower on the CPU for every network tried: EXPERIMENTS.md
             steps_per_execution=steps)          # a whole epoch in one call
         network.optimizer.build(network.trainable_variables)
-        TRACED_NETWORKS[built_for] = network, [np.array(variable.numpy()) for variable in network.variables]
-    network, initial_values = TRACED_NETWORKS[built_for]
+        TRACED_NETWORKS[built_for] = network, plain, [np.array(variable.numpy()) for variable in network.variables]
+    network, plain, initial_values = TRACED_NETWORKS[built_for]
     initialise_weights(network, initial_values, seed)
     for variable in network.optimizer.variables:
         variable.assign(np.zeros(variable.shape, variable.dtype))
     network.optimizer.learning_rate = training.learning_rate
-    return network
+    return network, plain
 
 
 def initialise_weights(network, initial_values, seed):

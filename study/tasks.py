@@ -89,8 +89,8 @@ def make_tasks(plan, extraction, extracted, settings):
     tasks, clips = [], plan.clips[["file", "actor", "label"]]
     models = {name: (hyperparameters(row, settings), code_hash(*identity_names(row)))
               for name, row in plan.models.items()}
-    weights = {name: features.cepstral_weights(name, extracted.sequences[name].shape[-1], settings.CEPSTRAL_DECAY)
-               for name in plan.features}
+    weights = {name: features.cepstral_weights(name, x.shape[-1] // len(features.FUNCTIONALS), settings.CEPSTRAL_DECAY)
+               for name, x in extracted.functionals.items()}
     keys = {name: features_key(plan.clips, replace(extraction, names=(name,))) for name in plan.features}
     preprocessing = dict(loading=extraction.loading, params=extraction.params, n_frames=extraction.n_frames)
     for fold, member_splits in enumerate(plan.folds):
@@ -98,6 +98,8 @@ def make_tasks(plan, extraction, extracted, settings):
                           [{part: own.tolist() for part, own in split.items()} for split in member_splits]])
         for feature in plan.features:
             for model, row in plan.models.items():
+                if row.input not in features.FEATURES[feature].inputs:
+                    continue
                 params, code = models[model]
                 seed = seeds.seed_for(settings.SEED, "fit", feature, model, fold)
                 fit_id = hash_json([params, row.input, weights[feature].tolist(), seed, code, data, keys[feature],
@@ -146,19 +148,56 @@ def run_tasks(tasks, extracted, workers, n_done, write):
 
     workers : parallel.Workers. On this machine they map the arrays into memory; elsewhere these are sent there.
     """
-    began, total, jobs = time.time(), n_done + len(tasks), workers.jobs
-    run_parallel = joblib.Parallel(min(jobs, max(len(tasks), 1)), return_as="generator_unordered", batch_size=1,
-                                   pre_dispatch="n_jobs")
+    began, total, jobs = time.time(), n_done + len(tasks), min(workers.jobs, max(len(tasks), 1))
+    run_parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
     finished = run_parallel(workers.delayed(run_task)(*work) for work in with_inputs(tasks, extracted, workers))
     with tqdm(total=total, initial=n_done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
+        left, seconds = list(tasks), {}
         for number, (task, summary, files) in enumerate(finished, start=1):
             write(task, files)
-            under_way = (min(jobs, len(tasks)) - 1) / 2                 # on average half done
-            left = (time.time() - began) / (number + under_way) * max(len(tasks) - number - under_way, 0)
+            left = [other for other in left if other.name != task.name]
+            seconds.setdefault((task.feature, task.model), []).append((summary["fit_seconds"], expected_cost(task)))
+            time_left = seconds_left(left, seconds, jobs, time.time() - began)
             bar.update()
             tqdm.write(f"[{n_done + number}/{total}] {task.feature} {task.model} fold {task.fold}: "
-                       f"{describe(summary)}; about {left / 60:.0f} min left", file=sys.stdout)
+                       f"{describe(summary)}; about {as_time(time_left)} left", file=sys.stdout)
             sys.stdout.flush()
+
+
+def as_time(seconds):
+    """Seconds in the unit that suits them."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+# Rough cost of an epoch of a network of one member, or of a whole fit of another model, by what it takes: relative to
+# a network on frames. It serves until a fit of the same feature and model has been timed.
+NETWORK_COST, OTHER_COST = {"frames": 1, "functionals": 0.07}, {"frames": 3, "functionals": 0.3}
+COLUMNS_COST = {"frames": 1 / 400, "functionals": 1 / 80}       # of each column more
+
+
+def expected_cost(task):
+    """How long a task takes, in units of its own: it says no more than which of two takes longer, and by how much."""
+    params, kind = task.hyperparameters, "functionals" if task.on_functionals else "frames"
+    width = 1 + len(task.weights) * COLUMNS_COST[kind]
+    if "epochs" not in params:
+        return OTHER_COST[kind] * width
+    return NETWORK_COST[kind] * width * (params["epochs"] * len(task.member_splits) + 5)        # 5: tracing the network
+
+
+def seconds_left(left, seconds, jobs, elapsed):
+    """Time until the tasks that are left are finished, `jobs` side by side.
+
+    seconds : {(feature, model): [(seconds, expected_cost) of a finished fit, ...]}
+    elapsed : seconds since the first task began, which those that are under way have had on average half of
+    """
+    finished = [pair for pairs in seconds.values() for pair in pairs]
+    per_cost = sum(time for time, _ in finished) / sum(cost for _, cost in finished)
+    expected = []
+    for task in left:
+        own = [time for time, _ in seconds.get((task.feature, task.model), [])]
+        expected.append(sum(own) / len(own) if own else per_cost * expected_cost(task))
+    under_way = sum(min(each, elapsed) for each in expected[:jobs - 1]) / 2
+    return (sum(expected) - under_way) / jobs
 
 
 def describe(summary):
@@ -166,7 +205,7 @@ def describe(summary):
     scores = f"accuracy {summary['accuracy']:.1%}, weighted F1 {summary['weighted_f1']:.1%}, " \
         if "accuracy" in summary else ""
     epochs = f"epoch {summary['best_epoch']} of {summary['epochs']}, " if "epochs" in summary else ""
-    return f"{scores}{epochs}{summary['parameters']:,} parameters, {summary['fit_seconds']:.0f} s"
+    return f"{scores}{epochs}{summary['fit_seconds']:.0f} s"
 
 
 def with_inputs(tasks, extracted, workers):

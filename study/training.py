@@ -1,6 +1,9 @@
 """How networks are trained: their hyperparameters, from the settings. Loads no TensorFlow."""
 from dataclasses import dataclass
 
+from ser.errors import UserError
+from ser.processor import has_bfloat16
+
 
 @dataclass(frozen=True)
 class Training:
@@ -21,6 +24,7 @@ class Training:
     plateau_patience: int           # epochs
     plateau_factor: float
     min_learning_rate: float
+    precision: str = "float32"      # of convolutions in training: "float32" or "bfloat16"
 
 
 def training_params(row, settings):
@@ -32,4 +36,15 @@ def training_params(row, settings):
         label_smoothing=s.LABEL_SMOOTHING, max_time_mask=int(s.TIME_MASK_SECONDS * s.SAMPLE_RATE / s.HOP_LENGTH),
         max_freq_mask=s.FREQ_MASK_FRACTION, checkpoint=s.CHECKPOINT,
         early_stopping_patience=s.EARLY_STOPPING_PATIENCE, lr_schedule=s.LR_SCHEDULE,
-        plateau_patience=s.PLATEAU_PATIENCE, plateau_factor=s.PLATEAU_FACTOR, min_learning_rate=s.MIN_LEARNING_RATE)
+        plateau_patience=s.PLATEAU_PATIENCE, plateau_factor=s.PLATEAU_FACTOR, min_learning_rate=s.MIN_LEARNING_RATE,
+        precision=convolution_precision(s.PRECISION))
+
+
+def convolution_precision(setting):
+    """"float32" or "bfloat16", from the setting PRECISION; "auto" is bfloat16 where this processor multiplies in it.
+
+    raises : UserError for bfloat16 on a processor without
+    """
+    if setting == "bfloat16" and not has_bfloat16():
+        raise UserError('PRECISION = "bfloat16", and this processor does not multiply in it; take "float32"')
+    return setting if setting != "auto" else "bfloat16" if has_bfloat16() else "float32"

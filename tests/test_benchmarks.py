@@ -11,7 +11,7 @@ from sounds import tone, write
 
 import data_preprocessing as data
 import features
-from benchmarks import baseline, clips, fits, report, run, scaling, timnet
+from benchmarks import baseline, clips, fits, processors, report, run, scaling, timnet
 from study import fitting
 from study.backend import keras, tf, use_one_thread
 
@@ -233,7 +233,7 @@ def test_a_corpus_twice_as_large_is_extracted_and_trained_on(small_corpus, tmp_p
     assert all(seconds[f"copy00-{name[7:]}"] != seconds[name] for name in seconds.index if name.startswith("copy01"))
     extracted = scaling.extraction(table, tiny, jobs=1)
     n_frames = data.extraction_params(tiny, ["mfcc"]).n_frames
-    columns = (tiny.N_MFCC + tiny.N_MELS + tiny.N_GAUSS_COEFFICIENTS) * (n_frames + 13)
+    columns = (tiny.N_MFCC + tiny.N_MELS + tiny.N_GAUSS_COEFFICIENTS) * (n_frames + 2 * 13)    # once more for "all"
     assert extracted["cache_gigabytes"] * 1024**3 == pytest.approx(12 * 2 * 4 * columns, rel=0.01)
     splits, fit_fold = [], fitting.fit_fold
     monkeypatch.setattr(fitting, "fit_fold", lambda *arguments: splits.append(arguments[-1][0]) or fit_fold(*arguments))
@@ -310,3 +310,14 @@ def test_timnet_has_the_words_of_the_page(monkeypatch):
     assert text.splitlines()[2].split(". 5 of 5")[1] == page.splitlines()[2].split(". 5 of 5")[1]
     assert "| TIM-Net | 82.0 ± 1.6 | 80.0 81.0 82.0 83.0 84.0 | 80.0 | 107,032 | 10.0 |" in text
     assert "| cnn1d | 80.0 ± 0.0 | 80.0 80.0 80.0 80.0 80.0 | 70.0 | 9 | 1.0 |" in text
+
+
+# -- other processors --------------------------------------------------------------------------------
+def test_the_spread_between_processors_is_counted_and_written():
+    here = pd.DataFrame(dict(true=["a", "b", "b"], predicted=["a", "b", "a"], p_a=[0.9, 0.2, 0.6], p_b=[0.1, 0.8, 0.4]))
+    there = here.assign(predicted=["a", "b", "b"], p_a=[0.9, 0.25, 0.4], p_b=[0.1, 0.75, 0.6])
+    assert processors.compare(here, here) == (0, 0) and processors.compare(here, there) == (1, pytest.approx(0.2))
+    text = processors.page({"one": {"cnn1d": here, "bilstm": here}, "other": {"cnn1d": there, "bilstm": here}},
+                           {"one": 4.0, "other": 5.5})
+    assert "| one | cnn1d | 66.7 | 0 | 0.00 | 4.0 |" in text and "| other | cnn1d | 100.0 | 1 | 0.20 | 5.5 |" in text
+    assert "| other | bilstm | 66.7 | 0 | 0.00 | 5.5 |" in text and "3 test clips" in text

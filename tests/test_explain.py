@@ -69,7 +69,8 @@ def test_penultimate_of_an_averaged_network_is_that_of_its_members():
     members = [model.mlp((26,), 8) for _ in range(2)]
     given = np.random.default_rng(1).standard_normal((4, 26)).astype(np.float32)
     expected = np.concatenate([explain.penultimate(network, given) for network in members], axis=1)
-    assert np.abs(expected[:, :128] - expected[:, 128:]).max() > 1e-3
+    units = model.MLP_UNITS[-1]
+    assert np.abs(expected[:, :units] - expected[:, units:]).max() > 1e-3
     assert np.allclose(explain.penultimate(model.average_ensemble(members), given), expected, atol=1e-6)
 
 

@@ -53,9 +53,8 @@ def slow_dct(row, n):
 
 # -- the table of features -------------------------------------------------------------------------
 def test_each_feature_has_labels_for_figures():
-    assert set(features.FEATURES) == {"mfcc", "mel", "gauss"}
     assert {name: row.cepstral for name, row in features.FEATURES.items()} == {
-        "mfcc": True, "mel": False, "gauss": True}
+        "mfcc": True, "mel": False, "gauss": True, "all": False}
     assert all(row.label and row.axis for row in features.FEATURES.values())
 
 
@@ -72,6 +71,14 @@ def test_all_features_of_a_clip_share_one_transform(monkeypatch):
     monkeypatch.setattr(librosa, "stft", lambda *args, **kwargs: calls.append(1) or stft(*args, **kwargs))
     extract(noise())
     assert len(calls) == 1
+
+
+def test_all_is_the_three_side_by_side():
+    y = np.random.default_rng(0).standard_normal(8000)
+    extracted = features.extract(y, ("mfcc", "mel", "gauss", "all"), **PARAMS)
+    three = np.concatenate([extracted[name] for name in ("mfcc", "mel", "gauss")], axis=1)
+    assert np.array_equal(extracted["all"], three) and three.shape[1] == 40 + 128 + 40
+    assert features.FEATURES["all"].inputs == ("functionals",)
 
 
 def test_a_new_feature_is_a_function_and_a_row(monkeypatch):

@@ -79,28 +79,105 @@ def test_the_last_real_frame_counts(name):
     assert np.abs(networks.predict_proba(network, x) - networks.predict_proba(network, changed)).max() > 100 * PADDING
 
 
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_a_network_for_any_number_of_frames_is_that_for_its_number(name):
+    """As training builds it, for batches of any width, and as it is saved."""
+    fixed, free = stirred(getattr(model, name)((N_FRAMES, N), CLASSES)), getattr(model, name)((None, N), CLASSES)
+    assert [weight.shape for weight in free.weights] == [weight.shape for weight in fixed.weights]
+    free.set_weights(fixed.get_weights())
+    for width in (N_FRAMES, 41, 40, 39, 38):                    # every remainder of the strides
+        x = clips([38, 20, 1], width)
+        padded = clips([38, 20, 1], N_FRAMES)
+        assert np.abs(networks.predict_proba(free, x) - networks.predict_proba(fixed, padded)).max() < PADDING
+
+
+# -- the description ---------------------------------------------------------------------------------
+DESCRIPTION = {
+    "cnn1d": "Input, Conv1D, residual blocks with a shortcut connection, global average and global max pooling, "
+             "concatenated, Dense, softmax.",
+    "bilstm": "Two bidirectional LSTM layers, then Dense layers.",
+    "hybrid": "CNN layers as feature extractor, their output into an LSTM.",
+    "mlp": "Dense layers on the 13 statistical functionals.",
+}
+
+
+@pytest.fixture(scope="module")
+def built():
+    return {name: getattr(model, name)((13 * N,) if name == "mlp" else (None, N), CLASSES) for name in NETWORKS}
+
+
+def layers_of(network, *types):
+    return [layer for layer in network.layers if isinstance(layer, types)]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_docstring_opens_with_the_description(name):
+    opening = getattr(model, name).__doc__.strip().split("\n\n")[0]
+    assert " ".join(opening.split()) == DESCRIPTION[name]
+
+
+@pytest.mark.parametrize(("name", "dilations"), [("cnn1d", model.CNN1D_DILATIONS), ("hybrid", model.HYBRID_DILATIONS)])
+def test_every_residual_block_adds_its_input_to_its_branch(name, dilations, built):
+    blocks = [f"stage{stage}_block{dilation}" for stage, group in enumerate(dilations, 1) for dilation in group]
+    assert [layer.name for layer in layers_of(built[name], keras.layers.Add)] == [f"{block}_add" for block in blocks]
+    for block in blocks:
+        shortcut, branch = built[name].get_layer(f"{block}_add").input
+        first, second = (built[name].get_layer(f"{block}_conv{number}") for number in (1, 2))
+        assert shortcut is first.input and branch is not shortcut       # around both convolutions, not one
+        assert descends_from(branch, second.output) and descends_from(second.output, first.output)
+
+
+def descends_from(tensor, ancestor):
+    """Whether a symbolic tensor is computed from another."""
+    return tensor is ancestor or any(descends_from(parent, ancestor)
+                                     for parent in tensor._keras_history.operation._inbound_nodes[
+                                         tensor._keras_history.node_index].input_tensors)
+
+
+@pytest.mark.parametrize(("name", "count"), [("cnn1d", 0), ("bilstm", 2), ("hybrid", 1), ("mlp", 0)])
+def test_number_of_bidirectional_lstm_layers(name, count, built):
+    found = layers_of(built[name], keras.layers.Bidirectional)
+    assert len(found) == count and all(isinstance(layer.forward_layer, keras.layers.LSTM) for layer in found)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_hidden_dense_layer_before_the_softmax(name, built):
+    *hidden, last = layers_of(built[name], keras.layers.Dense)
+    assert hidden and all(layer.activation is keras.activations.relu or name == "mlp" for layer in hidden)
+    assert last.activation is keras.activations.softmax and last.units == CLASSES
+    assert descends_from(last.input, hidden[-1].output)
+
+
+@pytest.mark.parametrize("name", SEQUENCE_MODELS)
+def test_readout_is_global_averages_and_a_global_maximum_of_real_steps(name, built):
+    """The last columns are the maximum, those before averages: moved together by what is real, by nothing else."""
+    network = stirred(getattr(model, name)((None, N), CLASSES))
+    readout = network.get_layer("readout")
+    pools = keras.Model(network.input, readout.input)
+    averages, largest = pools(clips([40], 40))[:-1], np.array(pools(clips([40], 40))[-1])
+    assert len(averages) >= 2
+    assert (largest >= np.array(averages[-1]) - 1e-6).all() and (largest > np.array(averages[-1])).any()
+    assert np.allclose(largest, pools(clips([40], 60))[-1], atol=1e-6)          # zeros behind the clip are not pooled
+
+
+def test_pools_leave_padding_out():
+    x = np.array([[[-3.0], [-1], [0], [0]], [[-2], [-4], [-6], [-8]], [[0], [0], [0], [0]]], np.float32)
+    mask = np.array([[[1], [1], [0], [0]], [[1]] * 4, [[0]] * 4], np.float32)
+    assert np.array(model.global_average(x, mask)).ravel().tolist() == [-2, -5, 0]
+    assert np.array(model.global_max(x, mask)).ravel().tolist() == [-1, -2, 0]
+
+
 def test_gate_is_the_closed_form():
-    """With its convolutions at zero the gate is sigmoid(beta of the second normalisation)."""
+    """With its convolutions at zero the gate is sigmoid(beta of the second normalisation), and x - x gate is left."""
     x = keras.Input((6, 4))
-    block = keras.Model(x, model.gated_block(x, keras.ops.ones((1, 6, 1)), 1, "block"))
+    block = keras.Model(x, model.residual_block(x, keras.ops.ones((1, 6, 1)), 1, "block"))
     for weight in block.weights:
         if "conv" in weight.path:
             weight.assign(np.zeros(weight.shape))
     beta = [weight for weight in block.weights if weight.path.endswith("beta")][-1]
     beta.assign(np.full(4, 0.5))
     y = np.random.default_rng(0).random((2, 6, 4), np.float32)
-    assert np.allclose(block(y), y / (1 + np.exp(-0.5)), atol=1e-6)
-
-
-@pytest.mark.parametrize("dilation", [1, 2, 4, 7, 32])
-def test_folded_convolution_is_a_dilated_one(dilation):
-    """The route over Conv2D equals Keras's own dilated Conv1D, also where the steps do not fill the last row."""
-    rng = np.random.default_rng(dilation)
-    x = rng.standard_normal((2, 30, 4), dtype=np.float32)
-    kernel = rng.standard_normal((3, 4, 5), dtype=np.float32)
-    folded = keras.ops.conv(model.interleave(x, dilation), kernel[:, None], padding="same")
-    dilated = keras.ops.conv(x, kernel, padding="same", dilation_rate=dilation)
-    assert np.allclose(np.reshape(folded, (2, -1, 5))[:, :30], dilated, atol=1e-5)
+    assert np.allclose(block(y), y - y / (1 + np.exp(-0.5)), atol=1e-6)
 
 
 def test_reloads_bit_identical_without_our_code(tmp_path):

@@ -14,17 +14,17 @@ import tensorflow as tf
 
 import config
 from features import standardise
+from ser.processor import has_bfloat16
 from ser.settings import read_settings
 from study import batches, fitting, networks
 from study.training import Training, training_params
+from study.training_form import FusedBatchNormalization, training_form
 
 CLASSES = 8
 CLIPS, VARIANTS, N_FRAMES, N = 96, 2, 24, 6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    networks.use_one_thread()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def training(model, **changes):
@@ -226,7 +226,7 @@ def test_other_threads_may_draw_random_numbers(corpus):
 
 def test_initial_weights_are_drawn_as_usual():
     """Glorot's uniform limit, orthogonal recurrence, unit forget bias; no two layers alike; dropout seeded."""
-    network = networks.new_network(Training(**training("hybrid")), (N_FRAMES, N), CLASSES, 4, 5)
+    network, _ = networks.new_network(Training(**training("hybrid")), (N_FRAMES, N), CLASSES, 4, 5)
     values = {variable.path: variable.numpy() for variable in network.variables}
     kernels = [value for path, value in values.items() if path.endswith("/kernel")]
     for kernel in kernels:
@@ -242,6 +242,58 @@ def test_initial_weights_are_drawn_as_usual():
     units = len(recurrent[0])
     bias = next(value for path, value in values.items() if "lstm" in path and path.endswith("bias"))
     assert np.array_equal(bias, np.repeat([0, 1, 0, 0], units))
+
+
+# -- the form that is trained ----------------------------------------------------------------------
+@pytest.mark.parametrize("shape", [(20, 5), (7, 11, 5)])
+def test_fused_batch_normalisation_is_that_of_keras(shape):
+    """Outputs, gradients and moving statistics; again when not training."""
+    rng = np.random.default_rng(0)
+    x, weight = (tf.constant(rng.standard_normal(shape) * 2 + 1, tf.float32) for _ in range(2))
+    outcomes = []
+    for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
+        layer = kind(momentum=0.9)
+        layer.build(shape)
+        layer.gamma.assign(np.arange(1, 6.0))
+        layer.beta.assign(np.arange(5.0))
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(weight * y)
+        outcomes.append([y, *tape.gradient(loss, [x, layer.gamma.value, layer.beta.value]), layer.moving_mean,
+                         layer.moving_variance, layer(x, training=False)])
+    for expected, fused in zip(*outcomes):
+        assert np.abs(np.array(expected)).max() > 0.1
+        assert np.allclose(expected, fused, atol=2e-5, rtol=1e-4)
+
+
+# How far a probability may move: by rounding, and by numbers of two to three digits where the processor has them.
+PRECISIONS = {"float32": 1e-6} | ({"bfloat16": 0.02} if has_bfloat16() else {})
+
+
+@pytest.mark.parametrize("model", ["cnn1d", "bilstm", "hybrid", "mlp"])
+def test_the_form_that_is_trained_has_the_variables_and_answers_of_the_network(model):
+    shape = (13 * N,) if model == "mlp" else (None, N)
+    plain = networks.build(config.MODELS[model].builder, shape, CLASSES)
+    x = np.random.default_rng(0).standard_normal((4, 13 * N) if model == "mlp" else (4, N_FRAMES, N), np.float32)
+    for precision, tolerance in PRECISIONS.items():
+        fast = training_form(plain, precision)
+        assert [(v.name, v.shape) for v in fast.variables] == [(v.name, v.shape) for v in plain.variables]
+        fast.set_weights(plain.get_weights())
+        apart = np.abs(fast(x, training=False) - plain(x, training=False)).max()
+        assert apart < tolerance and (precision == "float32" or model == "mlp" or apart > 1e-6)
+        fused = [layer for layer in fast.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        assert fused and all(isinstance(layer, FusedBatchNormalization) for layer in fused)
+
+
+@pytest.mark.skipif(not has_bfloat16(), reason="no bfloat16 on this processor")
+def test_a_fit_in_bfloat16_is_saved_and_answers_in_float32(corpus):
+    x, lengths, labels, parts = corpus
+    fits = {precision: fit("cnn1d", x, lengths, labels, [parts], 1, precision=precision)
+            for precision in ("float32", "bfloat16")}
+    for outcome in fits.values():
+        assert {layer.compute_dtype for layer in outcome["estimator"].network.layers} == {"float32"}
+    assert not same_training(*fits.values())
 
 
 # -- batches ---------------------------------------------------------------------------------------
@@ -282,13 +334,55 @@ def test_a_batch_is_its_rows_standardised_and_zero_where_padded():
     x, lengths = rng.standard_normal((40, 20, 6)).astype(np.float32), rng.integers(5, 21, 40)
     mean, std = rng.standard_normal(6).astype(np.float32), rng.uniform(1, 2, 6).astype(np.float32)
     rows = np.arange(39, 7, -2)                                             # some, in an order of their own
-    seen = np.concatenate([batch for batch, _ in rows_of(make_dataset(
-        x, lengths, rows, np.arange(16) % CLASSES, (mean, std)))])
+    seen = np.concatenate([np.pad(batch, ((0, 0), (0, 20 - batch.shape[1]), (0, 0))) for batch, _ in rows_of(
+        make_dataset(x, lengths, rows, np.arange(16) % CLASSES, (mean, std)))])
     expected = standardise(x[rows], mean, std, lengths[rows])
     assert sorted(map(np.sum, seen)) == pytest.approx(sorted(map(np.sum, expected)), abs=1e-3)
     order = [np.abs(expected - clip).max(axis=(1, 2)).argmin() for clip in seen]
     assert sorted(order) == list(range(16)) and np.allclose(seen, expected[order], atol=1e-6)
     assert np.array_equal(seen == 0, expected[order] == 0)
+
+
+def test_clips_of_similar_length_share_a_batch_no_wider_than_it_must_be():
+    """A clip's first column is its number, its second its real frames, so that a batch says what is in it."""
+    lengths = np.random.default_rng(0).integers(1, 129, 640)
+    x = np.zeros((640, 128, 2), np.float32)
+    x[:, 0, 0], x[:, 0, 1] = np.arange(640), lengths
+    dataset = make_dataset(x, lengths, np.arange(640), np.arange(640) % CLASSES, (0, 1), batch_size=32)
+    first, second = rows_of(dataset), rows_of(dataset)
+    assert sorted(np.concatenate([batch[:, 0, 0] for batch, _ in first])) == list(range(640))
+    for batch, target in first:
+        number, real = batch[:, 0, 0].astype(int), batch[:, 0, 1]
+        assert (target.argmax(axis=1) == number % CLASSES).all() and (lengths[number] == real).all()
+        assert 0 <= batch.shape[1] - real.max() < batches.WIDTH_STEP
+        assert np.ptp(real) <= batches.LENGTH_JITTER + 16               # 20 batches are 6.4 frames apart, and jitter
+    assert np.mean([batch.shape[1] for batch, _ in first]) < 100                                    # padded: 128
+    widths = [[batch.shape[1] for batch, _ in epoch] for epoch in (first, second)]
+    assert widths[0] != sorted(widths[0]) and widths[0] != widths[1]                                # in random order
+    together = [{frozenset(batch[:, 0, 0]) for batch, _ in epoch} for epoch in (first, second)]
+    assert not together[0] & together[1]                                                            # other partners
+
+
+def test_a_network_that_needs_its_number_of_frames_gets_whole_clips(corpus, monkeypatch):
+    """One that flattens them: built for batches as wide as the clips are padded."""
+    x, lengths, labels, parts = corpus
+    assert networks.takes_any_width("model:cnn1d", N, CLASSES)
+    assert not networks.takes_any_width("test_networks:flat", N, CLASSES)
+    outcome = fit("cnn1d", x, lengths, labels, [parts], 1, builder="test_networks:flat")
+    assert outcome["estimator"].network.input_shape == (None, N_FRAMES, N)
+    dataset = make_dataset(x[:, 0], lengths[:, 0], np.arange(64), labels[:64], any_width=False)
+    assert {batch.shape for batch, _ in rows_of(dataset)} == {(8, N_FRAMES, N)}
+
+
+def flat(input_shape, classes):
+    frames = keras.Input(input_shape)
+    return keras.Model(frames, keras.layers.Dense(classes, activation="softmax")(keras.layers.Flatten()(frames)))
+
+
+def test_the_remainder_of_an_epoch_is_another_each_time():
+    drawn = [batches.batch_indices(tf.constant([3, 1, 4, 1, 5], tf.int64), 5, 2, draw).numpy() for draw in range(20)]
+    assert all(indices.shape == (2, 2) and len(set(indices.ravel())) == 4 for indices in drawn)
+    assert set(range(5)) == {({0, 1, 2, 3, 4} - set(indices.ravel())).pop() for indices in drawn}
 
 
 def test_mixup_mixes_clips_and_targets_by_the_same_share():

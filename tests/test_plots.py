@@ -41,7 +41,7 @@ def test_confusion_grid_has_an_empty_panel_where_no_fold_is_finished():
     texts = [[text.get_text() for text in ax.texts] for ax in panels]
     assert [ax.get_title() for ax in panels] == [
         "1-D CNN, MFCC", "1-D CNN, Mel spectrogram", "MLP, MFCC", "MLP, Mel spectrogram"]
-    assert texts[3] == ["no finished fold"] and texts[0].count("100") == 7 and {"70", "30"} < set(texts[0])
+    assert texts[3] == ["no fits"] and texts[0].count("100") == 7 and {"70", "30"} < set(texts[0])
 
 
 def test_comparison_writes_mean_and_spread_of_the_folds():

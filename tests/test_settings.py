@@ -11,7 +11,8 @@ from ser import splits
 from ser.errors import UserError
 from ser.settings import Each, Interval, Model, Models, OneOf, Real, Text, Whole, override, read_settings, validate
 
-KNOWN = dict(DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=config.MODELS, PROTOCOL=splits.PROTOCOLS)
+KNOWN = dict(DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=config.MODELS, PROTOCOL=splits.PROTOCOLS,
+             RECIPE=config.RECIPES)
 NAMES = ("red", "green")
 ROW = Model("model:mlp", "functionals", "MLP", 40, 64, 2e-3)
 
@@ -68,7 +69,7 @@ def test_limits_that_are_settings_exist_and_are_checked_before():
 
 
 @pytest.mark.parametrize("name, value, words", [
-    ("DEFAULT_FEATURES", ("mfcc", "chroma"), "a list of names out of mfcc, mel, gauss: 'chroma' is none of them"),
+    ("DEFAULT_FEATURES", ("mfcc", "chroma"), "a list of names out of mfcc, mel, gauss, all: 'chroma' is none of"),
     ("DEFAULT_MODELS", ("cnn2d",), "a list of names out of cnn1d, bilstm, hybrid, mlp, svm, dtw: 'cnn2d' is none"),
     ("DEFAULT_FEATURES", "mfcc", "DEFAULT_FEATURES = 'mfcc' is not a list of names, such as (\"mfcc\",)"),
     ("DEFAULT_MODELS", (), "DEFAULT_MODELS = () is not a list of names"),
@@ -95,6 +96,10 @@ def test_limits_that_are_settings_exist_and_are_checked_before():
      "MODELS is not usable: mlp.epochs = 2.5 is not a whole number within 1 .. 100000"),
     ("MODELS", config.MODELS | {"mlp": config.MODELS["mlp"]._replace(learning_rate=-2e-3)},
      "MODELS is not usable: mlp.learning_rate = -0.002 is not a number within"),
+    ("RECIPE", "best", "RECIPE = 'best' is not one of tuned, described"),
+    ("RECIPES", {"long": dict(EPOCHS=9)}, "RECIPES is not usable: long changes 'EPOCHS', which is no setting"),
+    ("RECIPES", {"long": dict(RECIPE="long")}, "RECIPES is not usable: long changes 'RECIPE'"),
+    ("PRECISION", "float16", "PRECISION = 'float16' is not one of auto, float32, bfloat16"),
     ("CLASSES", config.CLASSES[1:], "is not all of neutral, calm, happy, sad, angry, fearful, disgust, surprised"),
     ("CLASSES", (*config.CLASSES, "bored"), "'bored' is none of them"),
 ])
@@ -118,8 +123,19 @@ def test_settings_are_written_as_json(settings):
     written = json.loads(json.dumps(settings().as_json(), default=str))
     assert list(written) == [name for name in vars(config) if name.isupper()]
     assert written["MODELS"]["mlp"] == dict(builder="model:mlp", input="functionals", label="MLP", epochs=40,
-                                            batch_size=64, learning_rate=2e-3)
+                                            batch_size=128, learning_rate=3e-3)
+    assert written["RECIPES"]["described"]["EARLY_STOPPING_PATIENCE"] == 30
     assert written["SAMPLE_RATE"] == 22_050 and written["CLASSES"] == list(config.CLASSES)
+
+
+def test_a_recipe_changes_settings_and_every_network_but_no_other_model(settings):
+    before = settings()
+    changed = before.with_recipe(EMA_DECAY=0, epochs=7)
+    assert (changed.EMA_DECAY, changed.N_FFT) == (0, before.N_FFT)
+    assert {name: row.epochs for name, row in changed.MODELS.items()} == dict(
+        dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 7), svm=None, dtw=None)
+    assert changed.MODELS["mlp"]._replace(epochs=40) == config.MODELS["mlp"]
+    assert before.with_recipe().values() == before.values()
 
 
 # -- overrides -------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from study import runs, tasks
 
 N_CLIPS = 160
 SETTINGS = read_settings(config).replace(N_FOLDS=3, ENSEMBLE_SIZE=2)
-EXTRACTED = SimpleNamespace(sequences={name: np.empty((1, 1, 1, 40)) for name in ("mfcc", "mel", "gauss")})
+EXTRACTED = SimpleNamespace(functionals={name: np.empty((1, 1, 13 * n)) for name, n in (
+    ("mfcc", 40), ("mel", 40), ("gauss", 40), ("all", 120))})
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,11 @@ def changed_models(before, after):
 def test_every_fit_has_an_id_of_its_own_that_stays(clips, folds):
     ids = fit_ids(clips, folds)
     assert len(set(ids.values())) == len(ids) == 2 * 6 * 3 and fit_ids(clips, folds) == ids
+
+
+def test_a_feature_of_functionals_alone_has_no_fits_of_models_on_frames(clips, folds):
+    assert {model for feature, model, _ in fit_ids(clips, folds, names=("mfcc", "all")) if feature == "all"} == {
+        "mlp", "svm"}
 
 
 @pytest.mark.parametrize("told", [{"label": 3}, {"actor": 2}])
@@ -116,3 +122,31 @@ def test_finished_fits_with_the_same_id_are_kept_and_changed_ones_are_said(tmp_p
     assert capsys.readouterr().out.startswith("1 finished fits were made with other settings, data or code")
     assert [task.fold for task in tasks.pending_tasks(tmp_path, planned, overwrite=True)] == [0, 1, 2]
     assert capsys.readouterr().out == ""
+
+
+# -- the time that is left ---------------------------------------------------------------------------
+def task(name, model, feature="mfcc", members=3):
+    """What `expected_cost` looks at."""
+    row = config.MODELS[model]
+    params = {"epochs": row.epochs} if row.is_network else {}
+    return SimpleNamespace(name=name, feature=feature, model=model, on_functionals=row.input == "functionals",
+                           hyperparameters=params, member_splits=[None] * members, weights=np.ones(40))
+
+
+def test_the_time_left_is_that_of_fits_already_timed():
+    left = [task(f"{model}{fold}", model) for fold in range(4) for model in ("cnn1d", "svm")]
+    timed = {("mfcc", "cnn1d"): [(90, 60), (110, 60)], ("mfcc", "svm"): [(1, 1)]}
+    assert tasks.seconds_left(left, timed, 1, 1000) == 4 * 100 + 4
+    assert tasks.seconds_left(left, timed, 2, 1000) == (4 * 100 + 4 - 100 / 2) / 2          # the first is half done
+    assert tasks.seconds_left(left, timed, 2, 10) == (4 * 100 + 4 - 10 / 2) / 2             # it has run for 10 s
+    assert tasks.seconds_left([], timed, 2, 1000) == 0
+
+
+def test_fits_not_timed_yet_take_as_long_as_their_cost_says():
+    """An MLP's epoch is a tenth of a CNN's, an SVM less than either; more columns take longer."""
+    costs = {model: tasks.expected_cost(task(model, model)) for model in config.MODELS}
+    assert costs["cnn1d"] == costs["bilstm"] > 3 * costs["mlp"] > 3 * costs["dtw"] > costs["svm"] > 0
+    assert tasks.expected_cost(task("one", "cnn1d", members=1)) < costs["cnn1d"] / 2
+    timed = {("mfcc", "cnn1d"): [(100, costs["cnn1d"])]}
+    assert tasks.seconds_left([task("a", "bilstm")], timed, 1, 0) == pytest.approx(100)
+    assert tasks.seconds_left([task("a", "mlp")], timed, 1, 0) == pytest.approx(100 * costs["mlp"] / costs["cnn1d"])

@@ -24,8 +24,9 @@ def test_demo_says_that_it_is_one_and_learns(demo):
     _, done = demo
     assert done.stdout.count("not real numbers") == 2
     assert done.stderr.strip() == ""                                # no start-up noise, no warnings
-    for fact in ("120 clips", "chance 12.5%", "12 fits", "fold 0:", "parameters"):
+    for fact in ("120 clips", "chance 12.5%", "12 fits", "fold 0:", "parameters", "recipe tuned"):
         assert fact in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100 and "nan" not in done.stdout
     summary = pd.read_csv(demo[0] / "results/demo/summary.csv")
     assert set(summary.model) == {*config.MODELS, "ensemble"}
     assert (summary.accuracy_mean > 0.25).all()                     # chance is 0.125; 120 clips, 4 standard errors
@@ -279,7 +280,7 @@ def test_a_setting_that_cannot_work_is_one_line_before_anything_is_written(tmp_p
     """As a user meets it: an edited config.py, the real command."""
     copy_project(tmp_path)
     text = (tmp_path / "config.py").read_text()
-    (tmp_path / "config.py").write_text(text.replace('= ("mfcc", "mel", "gauss")', '= "mfcc"'))
+    (tmp_path / "config.py").write_text(text.replace('= ("mfcc", "mel", "gauss", "all")', '= "mfcc"'))
     before = {path.name for path in tmp_path.iterdir()}
     done = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
@@ -302,11 +303,32 @@ def test_a_final_model_has_no_validation_clips_to_lower_the_rate_by():
 def test_flags_are_applied_before_the_settings_are_checked():
     """--demo and --quick change every network of the table, --set what they have left."""
     epochs = {name: row.epochs for name, row in resolved("--demo", "--quick").MODELS.items() if row.is_network}
-    assert epochs == dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 3)
+    assert epochs == dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 2)
     settings = resolved("--demo", "--seed", "7", "--set", "MODELS.mlp.epochs=5", "--set", "EMA_DECAY=0")
     assert (settings.MODELS["mlp"].epochs, settings.MODELS["bilstm"].epochs, settings.EMA_DECAY) == (5, 10, 0)
     assert (settings.SEED, settings.N_FOLDS, settings.MODELS["svm"].epochs) == (7, 2, None)
     assert settings.overridden == {"MODELS.mlp.epochs": 5, "EMA_DECAY": 0}
+
+
+def test_a_recipe_is_chosen_by_setting_or_flag_and_changed_by_set():
+    described = resolved("--recipe", "described")
+    assert (described.RECIPE, described.ENSEMBLE_SIZE, described.CHECKPOINT, described.LR_SCHEDULE) == (
+        "described", 1, "best", "plateau")
+    assert (described.EARLY_STOPPING_PATIENCE, described.PLATEAU_FACTOR, described.N_AUGMENTED) == (30, 0.5, 4)
+    assert (described.MIXUP_ALPHA > 0, described.LABEL_SMOOTHING) == (True, 0.1)
+    assert {row.epochs for row in described.MODELS.values() if row.is_network} == {100}
+    assert described.DEFAULT_MODELS == ("cnn1d", "bilstm", "hybrid", "mlp")
+    same = {name: value for name, value in resolved("--set", "RECIPE=described").values().items()}
+    assert same == described.values()
+    again = resolved("--recipe", "described", "--set", "ENSEMBLE_SIZE=2", "--set", "MODELS.mlp.epochs=5")
+    assert (again.ENSEMBLE_SIZE, again.MODELS["mlp"].epochs, again.MODELS["cnn1d"].epochs) == (2, 5, 100)
+    demo = resolved("--demo", "--recipe", "described")
+    assert (demo.ENSEMBLE_SIZE, demo.MODELS["mlp"].epochs, demo.N_FOLDS) == (1, 20, 2)      # a demo is short
+    assert resolved().ENSEMBLE_SIZE == 3 and resolved().LR_SCHEDULE == "cosine"
+    for wrong, words in (("RECIPE=best", "RECIPE = 'best' is not one of tuned, described"),
+                         ("RECIPES.described.epochs=5", "set what the recipe changes")):
+        with pytest.raises(UserError, match=words):
+            resolved("--set", wrong)
 
 
 def test_a_network_that_cannot_be_trained_is_named_after_the_flags_too():

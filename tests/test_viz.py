@@ -20,7 +20,9 @@ from study import runs
 CLASSES = config.CLASSES
 LABELS = {"mfcc": "MFCC", "mel": "Mel spectrogram", "cnn1d": "1-D CNN", "mlp": "MLP", "all": "All features",
           "ensemble": "Ensemble"}
-PLAN = {"features": ["mfcc", "mel"], "models": ["cnn1d", "mlp"], "n_folds": 2}
+PLAN = {"features": ["mfcc", "mel"], "models": ["cnn1d", "mlp"], "n_folds": 2, "fit_ids": {
+    f"{feature}-{model}-fold{fold}": "id" for feature in ("mfcc", "mel") for model in ("cnn1d", "mlp")
+    for fold in range(2)}}
 TOY = '''
 def toy(run):
     """A figure that the project does not know."""
@@ -116,6 +118,8 @@ def test_missing_fits_are_counted_and_named():
     count, lines = viz.missing_fits(run)
     assert count == 6
     assert set(lines) == {"mfcc-cnn1d fold 1", "mel-cnn1d all folds", "mfcc-mlp all folds", "mel-mlp fold 0"}
+    run.config = PLAN | {"fit_ids": {name: "id" for name in PLAN["fit_ids"] if not name.startswith("mel-cnn1d")}}
+    assert viz.missing_fits(run)[0] == 4                                # a model that does not take the feature
 
 
 def test_rows_are_in_the_planned_order():

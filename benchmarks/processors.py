@@ -1,6 +1,6 @@
 """How far a fit's answers move with the processor, and what `train.py --reproducible` costs.
 
-    python benchmarks/processors.py         writes benchmarks/PROCESSORS.md; about 25 minutes on two cores
+    python benchmarks/processors.py         writes benchmarks/PROCESSORS.md; half an hour on two cores, by estimate
 
 The same fits (CNN and BiLSTM, MFCC, fold 0, everything else as in config.py) with the numerical libraries held to
 different instruction sets, in a process each, as they would choose on processors that have no more: another order of

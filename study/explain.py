@@ -126,7 +126,8 @@ def best_network(run, kind, arrays):
     if run.fits.empty:
         return None
     rows = run.config["settings"]["MODELS"]
-    fits = run.fits[(run.fits.fold == run.fits.fold.min()) & run.fits.feature.isin(list(arrays))]
+    fits = run.fits[(run.fits.fold == run.fits.fold.min()) & run.fits.feature.isin(list(arrays))
+                    & run.fits.model.isin(list(rows))]                                  # the ensemble is no network
     fits = fits[np.array([rows[fit.model]["input"] == kind and (fit_folder(run, fit) / inference.NETWORK_FILE).exists()
                           for fit in fits.itertuples()], bool)]
     spectrogram = fits.feature.map(lambda name: features.FEATURES[name].axis == "band").astype(bool)

@@ -10,6 +10,7 @@ that a single network could do better ("cross-validation committees": Krogh & Ve
 Everything random depends on the seed passed in, and a fit runs on one thread, so it gives the same digits wherever it
 runs.
 """
+import functools
 import math
 import pkgutil
 import tempfile
@@ -106,6 +107,7 @@ def build(builder, input_shape, n_classes):
     return pkgutil.resolve_name(builder)(input_shape, n_classes)
 
 
+@functools.cache
 def takes_any_width(builder, n, n_classes):
     """Whether a builder makes a network on any number of frames; one that flattens them, say, does not.
 

@@ -84,13 +84,14 @@ class Text(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A row of config.MODELS: what is fitted, and on what. The last three are of networks; None elsewhere."""
+    """A row of config.MODELS: what is fitted, and on what. The last four are of networks; None elsewhere."""
     builder: str                    # "module:name": a function as in model.py, or a class as in study/svm.py
     input: str                      # "frames": (frames, n) of a clip, or "functionals": (13 n,)
     label: str                      # in figures and reports
     epochs: int | None = None       # at most; one epoch is all training clips and their augmented copies
     batch_size: int | None = None   # clips per step
-    learning_rate: float | None = None      # of AdamW, at the start
+    optimizer: str | None = None    # "adamw" or "muon": study/optimizer.py
+    learning_rate: float | None = None      # at the start
 
     @property
     def is_network(self):
@@ -98,7 +99,7 @@ class Model(NamedTuple):
 
 
 MODEL_LIMITS = dict(input=OneOf(("frames", "functionals")), epochs=Whole(1, 10**5), batch_size=Whole(1, 10**6),
-                    learning_rate=Real(1e-7, 1))
+                    optimizer=OneOf(("adamw", "muon")), learning_rate=Real(1e-7, 1))
 
 
 class Models(NamedTuple):

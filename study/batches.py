@@ -24,7 +24,7 @@ def make_dataset(x, lengths, rows, targets, scaler, *, batch_size, seed, mixup_a
     targets = tf.constant(targets)
     mean, std = (tf.constant(part, tf.float32) for part in scaler)
     row_lengths = None if lengths is None else tf.constant(lengths[rows], tf.int64)
-    sorts = any_width and lengths is not None
+    sorts, n_batches = any_width and lengths is not None, len(rows) // batch_size
 
     def make(indices, draw):
         own_seeds, masks = tf.random.split([draw, 0], 3), []
@@ -42,17 +42,19 @@ def make_dataset(x, lengths, rows, targets, scaler, *, batch_size, seed, mixup_a
             batch = batch[:, :-(-tf.reduce_max(own_lengths) // WIDTH_STEP) * WIDTH_STEP]
         return batch, mixup(tf.gather(targets, indices), share)
 
-    def order(draw):
-        return tf.data.Dataset.from_tensor_slices(batch_indices(row_lengths if sorts else None, len(rows), batch_size,
-                                                                draw))
+    def batches_of_epoch(draw):
+        return tf.data.Dataset.from_tensor_slices((
+            batch_indices(row_lengths if sorts else None, len(rows), batch_size, draw),
+            tf.random.stateless_uniform([n_batches], [draw, 2], minval=None, maxval=None, dtype=tf.int64)))
 
-    draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    rng = np.random.default_rng(seed)
+    draw_of_epoch = tf.data.Dataset.from_generator(lambda: [rng.integers(2**63)],
+                                                   output_signature=tf.TensorSpec((), tf.int64))
     options = tf.data.Options()
     options.deterministic = True
     options.threading.private_threadpool_size = 1
-    return (tf.data.Dataset.zip(draws.take(1).flat_map(order), draws)
-            .map(make).prefetch(1).apply(tf.data.experimental.assert_cardinality(len(rows) // batch_size))
-            .with_options(options))
+    return (draw_of_epoch.flat_map(batches_of_epoch).map(make).prefetch(1)
+            .apply(tf.data.experimental.assert_cardinality(n_batches)).with_options(options))
 
 
 def batch_indices(lengths, n_rows, batch_size, draw):

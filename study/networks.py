@@ -25,6 +25,7 @@ import model
 from ser import seeds
 from study.batches import make_dataset
 from study.fitting import flatten_variants, load_unaugmented, variant_rows
+from study.optimizer import make_optimizer
 from study.training import Training, convolution_precision
 from study.training_form import training_form
 
@@ -56,7 +57,6 @@ class NetworkEnsemble:
         weights, histories, validation = [], [], []
         for number, split in enumerate(member_splits):
             seed, rows = seeds.seed_for(self.seed, "member", number), variant_rows(split["train"], n_variants)
-            keras.utils.set_random_seed(seed)
             batch_size = min(self.training.batch_size, len(rows))
             network, plain = new_network(self.training, train_shape, self.n_classes, len(rows) // batch_size, seed)
             epoch = make_dataset(
@@ -158,8 +158,8 @@ def new_network(training, input_shape, n_classes, steps, seed):
     TensorFlow takes as long to trace a network as to train it for some epochs. So it is traced once in a process,
     and the next fit of the same builder and shape gets the same object with every variable set as if it were new.
     """
-    built_for = (training.builder, input_shape, steps, n_classes, training.weight_decay, training.ema_decay,
-                 training.precision)
+    built_for = (training.builder, input_shape, steps, n_classes, training.optimizer, training.weight_decay,
+                 training.ema_decay, training.precision)
     if built_for not in TRACED_NETWORKS:
         if len(TRACED_NETWORKS) >= MAX_TRACED:
             del TRACED_NETWORKS[next(iter(TRACED_NETWORKS))]      # the oldest
@@ -167,9 +167,7 @@ def new_network(training, input_shape, n_classes, steps, seed):
         plain = build(training.builder, input_shape, n_classes)
         network = training_form(plain, training.precision)
         network.compile(
-            keras.optimizers.AdamW(weight_decay=training.weight_decay,
-                                   use_ema=training.ema_decay > 0, ema_momentum=training.ema_decay or None),
-            loss="categorical_crossentropy", metrics=["accuracy"],
+            make_optimizer(network, training), loss="categorical_crossentropy", metrics=["accuracy"],
             jit_compile=False,              # XLA was slower on the CPU for every network tried: EXPERIMENTS.md
             steps_per_execution=steps)          # a whole epoch in one call
         network.optimizer.build(network.trainable_variables)

@@ -24,6 +24,7 @@ class Training:
     plateau_patience: int           # epochs
     plateau_factor: float
     min_learning_rate: float
+    optimizer: str = "muon"         # or "adamw": study/optimizer.py
     precision: str = "float32"      # of convolutions in training: "float32" or "bfloat16"
 
 
@@ -31,7 +32,8 @@ def training_params(row, settings):
     """The Training of a row of config.MODELS."""
     s = settings
     return Training(
-        builder=row.builder, epochs=row.epochs, batch_size=row.batch_size, learning_rate=row.learning_rate,
+        builder=row.builder, epochs=row.epochs, batch_size=row.batch_size, optimizer=row.optimizer,
+        learning_rate=row.learning_rate,
         weight_decay=s.WEIGHT_DECAY, ema_decay=s.EMA_DECAY, mixup_alpha=s.MIXUP_ALPHA,
         label_smoothing=s.LABEL_SMOOTHING, max_time_mask=int(s.TIME_MASK_SECONDS * s.SAMPLE_RATE / s.HOP_LENGTH),
         max_freq_mask=s.FREQ_MASK_FRACTION, checkpoint=s.CHECKPOINT,

@@ -58,7 +58,7 @@ def project(tmp_path_factory):
            'FEATURES = {\n    "loudness": Feature(loudness, "Loudness", "level", False),\n')
     (folder / "toys.py").write_text(NETWORK)
     insert(folder / "config.py", "MODELS: Models() = {", 'MODELS: Models() = {\n'
-           '    "toy": Model("toys:toy", "frames", "Toy network", 4, 32, 1e-2),')
+           '    "toy": Model("toys:toy", "frames", "Toy network", 4, 32, "adamw", 1e-2),')
     insert(folder / "ser/splits.py", "\nclass Protocol(NamedTuple):", PROTOCOL)
     insert(folder / "ser/splits.py", "PROTOCOLS = {\n",
            'PROTOCOLS = {\n    "odd": Protocol(odd_files, "every other clip", False),\n')

@@ -14,7 +14,7 @@ from ser.settings import Each, Interval, Model, Models, OneOf, Real, Text, Whole
 KNOWN = dict(DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=config.MODELS, PROTOCOL=splits.PROTOCOLS,
              RECIPE=config.RECIPES)
 NAMES = ("red", "green")
-ROW = Model("model:mlp", "functionals", "MLP", 40, 64, 2e-3)
+ROW = Model("model:mlp", "functionals", "MLP", 40, 64, "adamw", 2e-3)
 
 
 # -- limits ----------------------------------------------------------------------------------------
@@ -40,6 +40,8 @@ ROW = Model("model:mlp", "functionals", "MLP", 40, 64, 2e-3)
      "usable: mlp.input = 'pixels' is not one of frames, functionals"),
     (Models(), [{"mlp": ROW._replace(batch_size=1)}], [{"mlp": ROW._replace(batch_size=0)}],
      "usable: mlp.batch_size = 0 is not a whole number within 1 .. 1000000"),
+    (Models(), [{"mlp": ROW._replace(optimizer="muon")}], [{"mlp": ROW._replace(optimizer="sgd")}],
+     "usable: mlp.optimizer = 'sgd' is not one of adamw, muon"),
     (Models(), [{"mlp": ROW._replace(learning_rate=1)}], [{"mlp": ROW._replace(learning_rate=-2e-3)}],
      "usable: mlp.learning_rate = -0.002 is not a number within 1e-07 .. 1"),
 ], ids=lambda value: type(value).__name__ if isinstance(value, tuple) and hasattr(value, "violation") else "")
@@ -123,7 +125,8 @@ def test_settings_are_written_as_json(settings):
     written = json.loads(json.dumps(settings().as_json(), default=str))
     assert list(written) == [name for name in vars(config) if name.isupper()]
     assert written["MODELS"]["mlp"] == dict(builder="model:mlp", input="functionals", label="MLP", epochs=40,
-                                            batch_size=128, learning_rate=3e-3)
+                                            batch_size=128, optimizer="adamw",
+                                            learning_rate=3e-3)
     assert written["RECIPES"]["described"]["EARLY_STOPPING_PATIENCE"] == 30
     assert written["SAMPLE_RATE"] == 22_050 and written["CLASSES"] == list(config.CLASSES)
 

@@ -97,7 +97,7 @@ SVM_C: Real(1e-6, 1e6) = 10.0               # cost of a training clip on the wro
 # -- recipes ---------------------------------------------------------------------------------------
 # What a recipe changes of the settings above; lower case: a field of every network in MODELS. --set goes on top.
 RECIPES: Recipes() = {
-    "tuned": {},            # nothing: the values above, found best on other splits than those of the results
+    "tuned": {},            # nothing: the values above; docs/protocol.md says how they were chosen
     "described": dict(      # the usual description of these networks, and nothing that it does not name
         DEFAULT_MODELS=("cnn1d", "bilstm", "hybrid", "mlp"), ENSEMBLE_SIZE=1, epochs=100, optimizer="adamw",
         learning_rate=4e-3, CHECKPOINT="best", EARLY_STOPPING_PATIENCE=30, LR_SCHEDULE="plateau", PLATEAU_FACTOR=0.5,

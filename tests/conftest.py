@@ -2,6 +2,7 @@
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -19,6 +20,12 @@ from ser.settings import read_settings
 
 # A shell starts background jobs with Ctrl-C ignored, and commands inherit that; here they are to listen to it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)                 # before the fixtures, some of which build networks
+def pytest_runtest_setup():
+    """Keras draws the seeds of weights and dropout that have none of their own from Python's `random`."""
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

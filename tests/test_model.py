@@ -18,12 +18,6 @@ NETWORKS = (*SEQUENCE_MODELS, "mlp")
 PADDING = 2e-6
 
 
-@pytest.fixture(scope="module", autouse=True)
-def seeded():
-    networks.use_one_thread()
-    keras.utils.set_random_seed(0)
-
-
 def clips(lengths, frames, seed=0):
     """Normalised random clips, zero behind their lengths: (clips, frames, N)."""
     x = np.random.default_rng(seed).standard_normal((len(lengths), max(lengths), N)).astype(np.float32)

@@ -40,8 +40,8 @@ def cnn1d(input_shape, classes):
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
     x, mask, averages = residual_stack(x, mask, CNN1D_DILATIONS)            # (batch, frames/8, CHANNELS)
-    x = layers.Concatenate(name="readout")([*averages, global_max(x, mask)])
-    x = layers.Dropout(CNN1D_DROPOUT[0])(batch_norm(x))
+    # No batch normalisation of these: it costs mel five points, see EXPERIMENTS.md.
+    x = layers.Dropout(CNN1D_DROPOUT[0])(layers.Concatenate(name="readout")([*averages, global_max(x, mask)]))
     x = layers.Dropout(CNN1D_DROPOUT[1])(layers.Dense(CNN1D_DENSE, activation="relu", name="dense")(x))
     return Model(frames, layers.Dense(classes, activation="softmax", name="emotion")(x), name="cnn1d")
 

@@ -76,7 +76,7 @@ def comparison(predictions, summary, chance, labels):
     axes[0].set(yticks=range(len(models)), yticklabels=[labels[name] for name in models],
                 ylim=(len(models) - 0.5, -0.5))
     handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))                 # one for each name
-    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=1 + shared)
+    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=min(3, 1 + shared))
     return figure
 
 

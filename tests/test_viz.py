@@ -101,7 +101,7 @@ def test_the_command_prints_what_it_wrote_and_what_it_did_not(drawn):
     assert {(folder / path).name for path in paths} == {path.name for path in folder.glob("visualizations/*.png")}
     assert report.endswith("report.html") and (folder / report).exists()
     assert absent.startswith("not drawn: example_features, occlusion, tsne, permutation_importance; reference has no")
-    assert missing.startswith("unfinished run, drawn as far as it is; 85 fits are missing: mfcc-cnn1d all folds, ")
+    assert missing.startswith("unfinished run, drawn as far as it is; 95 fits are missing: mfcc-cnn1d all folds, ")
 
 
 def test_drawing_loads_neither_audio_nor_networks():

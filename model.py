@@ -40,7 +40,7 @@ def cnn1d(input_shape, classes):
     frames = Input(input_shape, name="frames")                              # (batch, frames, n)
     x, mask = stem(frames, CHANNELS, kernel=5, stride=2)                    # (batch, frames/2, CHANNELS)
     x, mask, averages = residual_stack(x, mask, CNN1D_DILATIONS)            # (batch, frames/8, CHANNELS)
-    # No batch normalisation of these: it costs mel five points, see EXPERIMENTS.md.
+    # No batch normalisation of these: with it the validation loss is higher on every feature (EXPERIMENTS.md).
     x = layers.Dropout(CNN1D_DROPOUT[0])(layers.Concatenate(name="readout")([*averages, global_max(x, mask)]))
     x = layers.Dropout(CNN1D_DROPOUT[1])(layers.Dense(CNN1D_DENSE, activation="relu", name="dense")(x))
     return Model(frames, layers.Dense(classes, activation="softmax", name="emotion")(x), name="cnn1d")

@@ -125,8 +125,7 @@ def test_settings_are_written_as_json(settings):
     written = json.loads(json.dumps(settings().as_json(), default=str))
     assert list(written) == [name for name in vars(config) if name.isupper()]
     assert written["MODELS"]["mlp"] == dict(builder="model:mlp", input="functionals", label="MLP", epochs=40,
-                                            batch_size=128, optimizer="adamw",
-                                            learning_rate=3e-3)
+                                            batch_size=128, optimizer="adamw", learning_rate=3e-3)
     assert written["RECIPES"]["described"]["EARLY_STOPPING_PATIENCE"] == 30
     assert written["SAMPLE_RATE"] == 22_050 and written["CLASSES"] == list(config.CLASSES)
 

@@ -128,7 +128,7 @@ def test_other_seeds_are_those_of_reference():
     rows = table_rows(ROOT / "docs/results.md", "Other seeds")
     assert len(rows) == len(models)
     for model, cells in zip(models, rows):
-        for seed, cell in zip((43, 44), cells[1:], strict=True):
+        for seed, cell in zip((43, 44), cells[1:3], strict=True):            # then those before, which are not kept
             row = others.loc[f"seed {seed}", model]
             assert agrees(cell, row.accuracy_mean, row.accuracy_std), cells
 

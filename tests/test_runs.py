@@ -106,9 +106,10 @@ def test_models_are_compared_with_the_one_that_validation_prefers():
 
 
 # -- the published run -----------------------------------------------------------------------------
-def test_the_published_run_adds_up():
+@pytest.mark.parametrize("folder", ["reference", "reference/described"])
+def test_the_published_runs_add_up(folder):
     """Accuracies are those of the predictions, every clip is tested once, no recording is in two parts of a member."""
-    study, key = runs.read_run(ROOT / "reference"), ["feature", "model", "fold"]
+    study, key = runs.read_run(ROOT / folder), ["feature", "model", "fold"]
     hits = study.predictions.assign(right=study.predictions.true == study.predictions.predicted)
     assert np.allclose(hits.groupby(key).right.mean(), study.fits.set_index(key).accuracy.sort_index(), atol=1e-6)
     for _, rows in study.predictions.groupby(["feature", "model"]):

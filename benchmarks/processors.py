@@ -1,6 +1,6 @@
 """How far a fit's answers move with the processor, and what `train.py --reproducible` costs.
 
-    python benchmarks/processors.py         writes benchmarks/PROCESSORS.md; half an hour on two cores, by estimate
+    python benchmarks/processors.py         writes benchmarks/PROCESSORS.md; 40 minutes on two cores
 
 The same fits (CNN and BiLSTM, MFCC, fold 0, everything else as in config.py) with the numerical libraries held to
 different instruction sets, in a process each, as they would choose on processors that have no more: another order of
@@ -32,6 +32,7 @@ PROCESSORS = {      # the environment that holds the libraries to what such a pr
               "NUMBA_CPU_NAME": "nehalem"},
 }
 MODELS = ("cnn1d", "bilstm")
+REPRODUCIBLE = "--reproducible"
 
 
 def fit(name, results, arguments, environment):
@@ -48,7 +49,8 @@ def fit(name, results, arguments, environment):
 def compare(first, second):
     """Two tables of predictions of the same clips -> clips with another answer, largest difference of a probability."""
     columns = [name for name in first if name.startswith("p_")]
-    return int((first.predicted != second.predicted).sum()), float((first[columns] - second[columns]).abs().max(None))
+    change = (first[columns] - second[columns]).abs().max(axis=None)
+    return int((first.predicted != second.predicted).sum()), float(change)
 
 
 def accuracy(table):
@@ -57,13 +59,15 @@ def accuracy(table):
 
 def page(runs, cost):
     """The text of PROCESSORS.md. runs : {name: {model: predictions}}; cost : {name: minutes}"""
-    reference = next(iter(runs))
-    lines = ["# Processors", "", f"Written by `python benchmarks/processors.py`; do not edit. {date.today()}.", "",
-             f"Fold 0 of the stratified protocol, seed 42, MFCC; {len(runs[reference][MODELS[0]])} test clips. "
-             "Compared with the first row.", "",
+    n_clips = len(next(iter(runs.values()))[MODELS[0]])
+    command = " ".join(["python benchmarks/processors.py", *sys.argv[1:]])
+    lines = ["# Processors", "", f"Written by `{command}`; do not edit. {date.today()}.", "",
+             f"Fold 0 of the stratified protocol, seed 42, MFCC; {n_clips} test clips. Compared with the first row, or "
+             f"with the first of those with `{REPRODUCIBLE}`.", "",
              "| instruction set | model | accuracy | clips with another answer | largest change of a probability | "
              "minutes, both models |", "|---|---|---|---|---|---|"]
     for name, tables in runs.items():
+        reference = next(other for other in runs if (REPRODUCIBLE in other) == (REPRODUCIBLE in name))
         for model, table in tables.items():
             other, change = compare(runs[reference][model], table)
             lines.append(f"| {name} | {model} | {accuracy(table):.1f} | {other} | {change:.2f} | {cost[name]:.1f} |")
@@ -79,7 +83,7 @@ def main(arguments=None):
     changes = [text for value in args.set for text in ("--set", value)]
     runs, cost = {}, {}
     for name, environment in PROCESSORS.items():
-        for title, more in ((name, []), (f"{name}, --reproducible", ["--reproducible"])):
+        for title, more in ((name, []), (f"{name}, {REPRODUCIBLE}", [REPRODUCIBLE])):
             folder = title.lower().replace(" ", "-").replace(",", "")
             runs[title], cost[title] = fit(folder, args.results_dir, [*changes, *more], environment)
             print(title, json.dumps({model: round(accuracy(table), 1) for model, table in runs[title].items()}),

@@ -7,6 +7,7 @@ import numpy as np
 
 import data_preprocessing as data
 from benchmarks.baseline import BATCH_SIZE
+from benchmarks.baseline import EPOCHS as CONVENTIONAL_EPOCHS
 from benchmarks.clips import GEMM_SIZE
 from benchmarks.fits import FOLD
 
@@ -53,9 +54,9 @@ def study_minutes(clip, fits, cores, settings):
     for feature in ALONE:
         for model_name in model_names(fits):
             measured, row = fits.get((model_name, feature), fits[model_name, "mfcc"]), settings.MODELS[model_name]
-            epochs = settings.ENSEMBLE_SIZE * row.epochs
-            ours, baseline = (np.median([fit["start"] + epochs * fit["epoch"] for fit in measured[implementation]])
-                              for implementation in ("ours", "baseline"))
+            epochs = {"ours": settings.ENSEMBLE_SIZE * row.epochs, "baseline": CONVENTIONAL_EPOCHS[model_name]}
+            ours, baseline = (np.median([fit["start"] + n * fit["epoch"] for fit in measured[implementation]])
+                              for implementation, n in epochs.items())
             training += n_folds * ours / cores
             baseline_training += n_folds * baseline
             baseline_extraction += n_folds * baseline_preparation(medians, feature, row, settings)
@@ -160,8 +161,8 @@ def study_section(minutes, fits, cores, settings):
         ["", ""] if np.isnan(baseline) else [f"{baseline:.0f}", f"{baseline / ours:.1f}"])]
         for part, (ours, baseline) in minutes.items()]
     return [f"## The whole study\n\nExtrapolated from the rows above: the {n_fits} fits of networks, with the epochs "
-            "and ensemble size of config.py; a conventional fit is one network of as many epochs as our "
-            f"{settings.ENSEMBLE_SIZE} members have together. {cores} side by side (ours) or one after another "
-            "(conventional, each with its own loading, augmented copies and feature). Gaussian cepstra take the epochs "
-            "of MFCCs, and the MLP of mel those of MFCC.",
+            "and ensemble size of config.py; a conventional fit is one network of as many epochs as early stopping "
+            f"left it in reference/described ({', '.join(f'{name} {n}' for name, n in CONVENTIONAL_EPOCHS.items())}). "
+            f"{cores} side by side (ours) or one after another (conventional, each with its own loading, augmented "
+            "copies and feature). Gaussian cepstra take the epochs of MFCCs, and the MLP of mel those of MFCC.",
             markdown_table(["part", "ours, min", "conventional, min", "conventional / ours"], rows)]

@@ -215,8 +215,13 @@ def test_minutes_of_a_study_by_hand(settings):
     assert np.allclose(ours[:3], [1440 * 1e-3 * (1 + 4 + 5 * 2) / 2 / 60, 1440 * 1e-3 * (4 + 5) / 2 / 60,
                                   15 * (10 + epochs) / 2 / 60])
     assert np.allclose(conventional[0], 15 * 4e-3 * (1440 + 1035 * 4) / 60) and np.isnan(conventional[1])
-    assert np.allclose(conventional[2], 15 * (5 + epochs * 3) / 60)
+    assert np.allclose(conventional[2], 15 * (5 + baseline.EPOCHS["cnn1d"] * 3) / 60)
     assert np.allclose([ours[3], conventional[3]], [ours[0] + ours[2], conventional[0] + conventional[2]])
+
+
+def test_conventional_epochs_are_those_of_the_recipe_as_described():
+    fits = pd.read_csv(FOLDER.parent / "reference/described/fits.csv").query("model != 'ensemble'")
+    assert fits.groupby("model").epochs.mean().round().to_dict() == baseline.EPOCHS
 
 
 def test_cells():
@@ -320,5 +325,9 @@ def test_the_spread_between_processors_is_counted_and_written():
     assert processors.compare(here, here) == (0, 0) and processors.compare(here, there) == (1, pytest.approx(0.2))
     text = processors.page({"one": {"cnn1d": here, "bilstm": here}, "other": {"cnn1d": there, "bilstm": here}},
                            {"one": 4.0, "other": 5.5})
+    pinned = processors.page({"one": {"cnn1d": here}, "one, --reproducible": {"cnn1d": there},
+                              "other, --reproducible": {"cnn1d": there}}, dict.fromkeys(
+                                  ("one", "one, --reproducible", "other, --reproducible"), 1.0))
+    assert "| other, --reproducible | cnn1d | 100.0 | 0 | 0.00 | 1.0 |" in pinned
     assert "| one | cnn1d | 66.7 | 0 | 0.00 | 4.0 |" in text and "| other | cnn1d | 100.0 | 1 | 0.20 | 5.5 |" in text
     assert "| other | bilstm | 66.7 | 0 | 0.00 | 5.5 |" in text and "3 test clips" in text

@@ -27,8 +27,9 @@ CLASSES: Each(("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust",
 SAMPLE_RATE: Real(4000, 192_000) = 22_050   # Hz; higher keeps fricatives above 11 kHz, and costs time in proportion
 TRIM_DB: Real(1, 200, optional=True) = 30.0     # dB; cuts ends this far below the peak (None: no trimming). Helps
                                             # speaker-independent accuracy by 3 to 5 points, and shortens the clips
-PEAK_NORMALISE: OneOf((True, False)) = False    # True removes the level of a clip, a cue in RAVDESS (calm peaks near
-                                            # -30 dBFS, angry near -9) that depends on the microphone elsewhere
+LEVEL: OneOf(("recorded", "peak", "speech")) = "recorded"       # of a clip: as it is, a cue in RAVDESS (calm peaks near
+                                            # -30 dBFS, angry near -9) that depends on the microphone elsewhere; or made
+                                            # equal, by the largest sample or by the loudest half second
 CLIP_SECONDS: Real(0.1, 60) = 2.95          # s; shorter clips are padded (networks ignore it), longer keep their middle
 
 # -- features --------------------------------------------------------------------------------------
@@ -45,11 +46,20 @@ CEPSTRAL_DECAY: Real(1, 1000, optional=True) = 15.0     # coefficient k weighs e
                                             # spectral detail counts less. 8 keeps little but the envelope; None: all 1
 TOP_DB: Real(1, 1000) = 80.0                # dB; what lies further below a clip's maximum is raised to this floor
 
+# -- features of a pretrained encoder: --features whisper whisper_frames ----------------------------
+ENCODER: Text() = "openai/whisper-base"     # a name on huggingface.co, or a local model.safetensors; needs
+                                            # requirements-encoder.txt. $ENCODER_WEIGHTS goes first
+ENCODER_BLOCKS: Each(tuple(range(33))) = (1, 2, 3, 4)   # blocks whose mean and standard deviation over time are the
+                                            # feature whisper: the middle ones hold how something is said, the last what
+ENCODER_FRAMES_BLOCK: Whole(0, 32) = 3      # the block whose frames are the feature whisper_frames
+
 # -- augmentation: altered copies of training clips -------------------------------------------------
 N_AUGMENTED: Whole(0, 100) = 4              # copies per clip; 0 switches augmentation off
 STRETCH_RATE: Interval(0.25, 4) = (0.8, 1.2)            # speed: 0.8 is slower and 25 % longer
 PITCH_SEMITONES: Interval(-24, 24) = (-2.0, 2.0)        # semitones; wider makes voices less natural
 NOISE_SNR_DB: Interval(-100, 200) = (30.0, 50.0)        # dB below the clip's power, white noise; under 30 it hurts
+ALTERATIONS: Each((), empty=True) = ()      # what rooms, microphones and channels do to a recording: rows of
+                                            # ser.alterations.ALTERATIONS. A copy gets each of them with a chance of 0.4
 
 # -- cross-validation ------------------------------------------------------------------------------
 PROTOCOL: OneOf(()) = "stratified"          # a row of ser.splits.PROTOCOLS: who is in training, and who is tested
@@ -70,6 +80,7 @@ MODELS: Models() = {
     "mlp":    Model("model:mlp",                "functionals", "MLP",       40, 128, "adamw", 3e-3),
     "svm":    Model("study.svm:FunctionalsSVM", "functionals", "SVM"),
     "dtw":    Model("study.svm:DTWSVM",         "frames",      "DTW + SVM"),
+    "linear": Model("study.linear:LinearProbe", "functionals", "Linear probe"),
 }
 
 # -- training of the networks ----------------------------------------------------------------------
@@ -93,6 +104,9 @@ MIN_LEARNING_RATE: Real(0, 1) = 1e-5        # and never falls below
 
 # -- training of the SVMs --------------------------------------------------------------------------
 SVM_C: Real(1e-6, 1e6) = 10.0               # cost of a training clip on the wrong side of the margin; lower is smoother
+
+# -- training of the linear probe ------------------------------------------------------------------
+LINEAR_C: Real(1e-9, 1e6) = 0.003           # inverse pull of the weights towards zero; lower is smoother
 
 # -- recipes ---------------------------------------------------------------------------------------
 # What a recipe changes of the settings above; lower case: a field of every network in MODELS. --set goes on top.

@@ -32,89 +32,31 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import functools
-import hashlib
 import importlib.metadata
 import io
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import SimpleNamespace
 
 import joblib
 import numpy as np
-import pandas as pd
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 import features
 from features import pad_or_crop
-from ser import corpora, download, seeds
-from ser.audio import load_waveform, read_audio
-from ser.files import hash_json, write_atomically
+from ser import alterations, corpora, download, seeds
+from ser.audio import prepare_waveform, read_audio
+from ser.files import hash_json
 from ser.identity import code_hash
 from ser.processor import is_pinned
+from ser.survey import survey
+from study.encoder_weights import encoder_params
 
 
-# -- checking --------------------------------------------------------------------------------------
-def survey(clips, cache_dir, jobs=-1):
-    """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, sound (hash) and recording to the table of clips.
-
-    Clips with identical sound get one recording id (the first file's stem), whatever their names. Where the table has a
-    column recording already, clips that share it share the new one.
-    raises : UserError listing every file that cannot be used.
-    """
-    key = hash_json([files_key(clips), code_hash("data_preprocessing:inspect_clip")])
-    cached = Path(cache_dir) / f"survey-{key}.csv"
-    if not cached.exists():
-        measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(inspect_clip)(path) for path in clips.path)
-        bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
-        if bad:
-            headline = f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:"
-            raise UserError("\n".join([headline, *bad]))
-        facts = pd.DataFrame(measured)
-        facts.insert(0, "file", clips.file)
-        with write_atomically(cached) as tmp_path:
-            facts.to_csv(tmp_path, index=False)
-    try:
-        facts = pd.read_csv(cached, dtype={"file": str})
-        if sorted(facts.file) != sorted(clips.file):
-            raise ValueError("other clips than those of the corpus")
-    except (ValueError, AttributeError) as problem:
-        raise UserError(f"{cached}: damaged ({problem}); delete it, and the next run makes it anew") from problem
-    clips = clips.merge(facts, on="file", validate="one_to_one")
-    return clips.assign(recording=recording_groups(clips))
-
-
-def recording_groups(clips):
-    """Group id of each clip, (clips,): clips with identical sound or the same value in the column recording form one
-    group, also by way of a third clip, and stay on one side of every split. It is the stem of the group's first file.
-    """
-    first, before = clips.file, None
-    while not first.equals(before):
-        before = first
-        for column in [name for name in ("sound", "recording") if name in clips]:
-            first = first.groupby(clips[column].fillna(clips.file)).transform("min")       # of one of two corpora
-    return first.str.rsplit(".", n=1).str[0]
-
-
-def inspect_clip(path):
-    """Facts of one file (dict), or what is wrong with it (str)."""
-    try:
-        samples, rate = read_audio(path)
-    except UserError as problem:
-        return str(problem)
-    return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(float(np.abs(samples).max())),
-                rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))),
-                sound=hashlib.sha256(str(rate).encode() + samples.tobytes()).hexdigest())
-
-
-def files_key(clips):
-    """Hash of what the clips are: name, size and time of last change of every file."""
-    stats = [(file, os.stat(path)) for file, path in zip(clips.file, clips.path)]
-    return hash_json([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
-
-
+# -- the data report ------------------------------------------------------------------------------
 def data_report(corpus, clips):
     """The data report, as text: a Corpus, and its clips as `survey` gives them."""
     counts = clips.emotion.value_counts().reindex(corpus.classes, fill_value=0)
@@ -179,17 +121,32 @@ def add_noise(y, rng, *, snr_db):
 class Extraction:
     """All that decides the arrays of a corpus, apart from its clips."""
     names: tuple            # rows of features.FEATURES
-    loading: dict           # sr (Hz), trim_db, peak_normalise, as `load_waveform` takes them
+    loading: dict           # sr (Hz), trim_db, level, as `prepare_waveform` takes them
     params: dict            # as features.Clip takes them
-    n_frames: int           # of each clip, by padding or cropping
+    clip_seconds: float     # of each clip, by padding or cropping
     n_augmented: int        # copies of each clip
     augmentation: dict      # stretch_rate, pitch_semitones, noise_snr_db, as `augment` takes them
+    alterations: tuple      # rows of ser.alterations.ALTERATIONS: done to some copies, before all else
     seed: int
+    encoder: dict | None = None     # of features that need one, see study.encoder_weights
     pinned: bool = False    # by ser.processor.pin: other last digits
+
+    def of_feature(self, name):
+        """The same for one feature: what decides its arrays, and nothing else."""
+        return replace(self, names=(name,), encoder=self.encoder if features.FEATURES[name].encoder else None)
+
+    def params_of(self, name):
+        """What features.Clip takes for one feature: dict."""
+        return self.params | ({"encoder": self.encoder} if features.FEATURES[name].encoder else {})
+
+    def n_frames(self, name):
+        """Frames of a feature."""
+        return features.n_frames(name, self.clip_seconds, self.params)
 
 
 def extraction_params(settings, names):
-    """The Extraction of some features under the settings of config.py. raises : UserError"""
+    """The Extraction of some features under the settings of config.py; looks for the weights of an encoder where one of
+    them needs them. raises : UserError"""
     s, fmax = settings, settings.F_MAX or settings.SAMPLE_RATE / 2
     if fmax > s.SAMPLE_RATE / 2:
         raise UserError(f"{s.origin('F_MAX')}: F_MAX = {fmax!r} is above half of SAMPLE_RATE, where there is no sound")
@@ -197,13 +154,15 @@ def extraction_params(settings, names):
         raise UserError(f"{s.origin('F_MIN')}: F_MIN = {s.F_MIN!r} is not below F_MAX = {fmax!r}")
     return Extraction(
         names=tuple(names),
-        loading=dict(sr=s.SAMPLE_RATE, trim_db=s.TRIM_DB, peak_normalise=s.PEAK_NORMALISE),
+        loading=dict(sr=s.SAMPLE_RATE, trim_db=s.TRIM_DB, level=s.LEVEL),
         params=dict(sr=s.SAMPLE_RATE, n_fft=s.N_FFT, hop_length=s.HOP_LENGTH, n_mels=s.N_MELS, n_mfcc=s.N_MFCC,
                     n_gauss=s.N_GAUSS, n_gauss_coefficients=s.N_GAUSS_COEFFICIENTS, fmin=s.F_MIN, fmax=fmax,
                     top_db=s.TOP_DB),
-        n_frames=1 + int(s.CLIP_SECONDS * s.SAMPLE_RATE) // s.HOP_LENGTH, n_augmented=s.N_AUGMENTED,
+        clip_seconds=s.CLIP_SECONDS, n_augmented=s.N_AUGMENTED,
         augmentation=dict(stretch_rate=s.STRETCH_RATE, pitch_semitones=s.PITCH_SEMITONES, noise_snr_db=s.NOISE_SNR_DB),
-        seed=s.SEED, pinned=is_pinned())
+        alterations=tuple(s.ALTERATIONS), seed=s.SEED, pinned=is_pinned(),
+        encoder=encoder_params(s.ENCODER, s.ENCODER_BLOCKS, s.ENCODER_FRAMES_BLOCK)
+        if any(features.FEATURES[name].encoder for name in names) else None)
 
 
 def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed):
@@ -212,8 +171,8 @@ def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed
     returns : namespace with key (str, names the cache entry), folder, and memory-mapped float32 arrays
       sequences    {feature: (clips, variants, frames, n)}: variant 0 is the clip itself; padded with 0; of features
                    that models on frames take
-      functionals  {feature: (clips, variants, 13 n)}
-      lengths      int (clips, variants), real frames
+      functionals  {feature: (clips, variants, 13 n)}; of features that models on functionals take
+      lengths      {feature: int (clips, variants)}, real frames
       trimmed_seconds (clips,)
     raises : UserError for an entry that is damaged, OSError
     """
@@ -232,21 +191,24 @@ def open_features(folder):
     paths = sorted(Path(folder).glob("*.npy"))
     arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
     by_feature = {kind: {name.removesuffix(f"-{kind}"): array for name, array in arrays.items()
-                         if name.endswith(f"-{kind}")} for kind in ("sequences", "functionals")}
+                         if name.endswith(f"-{kind}")} for kind in ("sequences", "functionals", "lengths")}
     return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder), **by_feature,
-                           lengths=arrays["lengths"], trimmed_seconds=arrays["trimmed_seconds"])
+                           trimmed_seconds=arrays["trimmed_seconds"])
 
 
 def features_key(clips, extraction):
     """Hash of everything that can change the arrays: sounds, parameters, code and libraries."""
     functions, bound = [], []
     for name in extraction.names:
-        function = features.FEATURES[name].function
-        bound.append([getattr(function, "args", ()), getattr(function, "keywords", {}),        # of a functools.partial
-                      features.FEATURES[name].inputs])
-        functions.append(f"features:{getattr(function, 'func', function).__name__}")
+        row = features.FEATURES[name]
+        function = getattr(row.function, "func", row.function)                                  # of a functools.partial
+        bound.append([getattr(row.function, "args", ()), getattr(row.function, "keywords", {}), *row[4:]])
+        functions.append(function if isinstance(function, str) else f"features:{function.__name__}")
     code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",)), bound
-    return hash_json([clips.file.tolist(), clips.sound.tolist(), asdict(extraction), code,
+    decisive = asdict(extraction)
+    if extraction.encoder:
+        del decisive["encoder"]["checkpoint"]           # where the weights come from: sha256 says what they are
+    return hash_json([clips.file.tolist(), clips.sound.tolist(), decisive, code,
                       [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 
 
@@ -296,22 +258,34 @@ def new_array(path, dtype, shape):
 def extract_clip(index, file, content, extraction, driver):
     """One clip (the bytes of its file) and its augmented copies -> its index and {array name: (variants, ...)}."""
     ignore_sigint_in_worker(driver)
-    y = load_waveform(io.BytesIO(content), **extraction.loading)
-    variants = [y]
-    for copy in range(1, extraction.n_augmented + 1):
-        rng = seeds.generator(extraction.seed, "augment", file, copy)
-        variants.append(augment(y, rng, sr=extraction.loading["sr"], **extraction.augmentation))
+    recorded, rate = read_audio(io.BytesIO(content))
+    y = prepare_waveform(recorded, rate, **extraction.loading)
+    variants = [y] + [make_copy(recorded, rate, file, copy, extraction)
+                      for copy in range(1, extraction.n_augmented + 1)]
+    params = extraction.params | ({"encoder": extraction.encoder} if extraction.encoder else {})
     with threadpool_limits(1):          # matrix products in one order, whichever process this is
-        extracted = [features.extract(variant, extraction.names, **extraction.params) for variant in variants]
+        extracted = [features.extract(variant, extraction.names, **params) for variant in variants]
     arrays = {"trimmed_seconds": np.float64(len(y) / extraction.loading["sr"])}
     for feature in extraction.names:
-        padded = [pad_or_crop(variant[feature], extraction.n_frames) for variant in extracted]
+        padded = [pad_or_crop(variant[feature], extraction.n_frames(feature)) for variant in extracted]
         x, lengths = np.stack([x for x, _ in padded]), np.array([length for _, length in padded])
-        if "frames" in features.FEATURES[feature].inputs:
+        row = features.FEATURES[feature]
+        if "frames" in row.inputs:
             arrays[f"{feature}-sequences"] = x                                      # (variants, frames, n)
-        arrays[f"{feature}-functionals"] = features.functionals(x, lengths)         # (variants, 13 n)
-        arrays["lengths"] = lengths                                                 # the same for every feature
+        if "functionals" in row.inputs:
+            arrays[f"{feature}-functionals"] = features.functionals(x, lengths, row.statistics)     # (variants, 13 n)
+        arrays[f"{feature}-lengths"] = lengths
     return index, arrays
+
+
+def make_copy(recorded, rate, file, copy, extraction):
+    """Copy number `copy` of a clip (samples,) at `rate` Hz: altered, prepared, augmented -> float32 (samples,)."""
+    if extraction.alterations:
+        rng = seeds.generator(extraction.seed, "alter", file, copy)
+        recorded = alterations.alter(recorded, rng, rate, extraction.alterations)
+    y = prepare_waveform(recorded, rate, **extraction.loading)
+    rng = seeds.generator(extraction.seed, "augment", file, copy)
+    return augment(y, rng, sr=extraction.loading["sr"], **extraction.augmentation)
 
 
 def main(args):

@@ -9,6 +9,7 @@ transform per clip serves all features: `extract` is the way in. A new feature i
 its row in FEATURES.
 """
 import functools
+import pkgutil
 from typing import NamedTuple
 
 import librosa
@@ -26,7 +27,7 @@ class Clip:
 
     y      : float (samples,), mono, sampled at params["sr"] (in Hz)
     params : dict of sr, n_fft, hop_length (samples), n_mels, n_mfcc, n_gauss, n_gauss_coefficients, fmin, fmax (Hz),
-             top_db (dB)
+             top_db (dB); and encoder, of features that need one (study/encoder.py)
     """
     def __init__(self, y, **params):
         self.y, self.params = y, params
@@ -70,25 +71,50 @@ def all_three(clip):
 
 class Feature(NamedTuple):
     """A row of FEATURES."""
-    function: object        # Clip -> float (frames, n)
+    function: object        # Clip -> float (frames, n); or "module:name" of a function whose module is slow to import
     label: str              # in figures and reports
     axis: str               # what its n columns are
-    cepstral: bool          # whether `cepstral_weights` falls with the column
+    cepstral: bool = False  # whether `cepstral_weights` falls with the column
     inputs: tuple = ("frames", "functionals")       # models with another input (config.MODELS) leave it out
+    statistics: tuple = FUNCTIONALS                 # of each column, that its functionals are
+    step: tuple | None = None       # (Hz, samples): rate of its frames; None: sr and hop_length of the params
+    encoder: bool = False           # whether it is the output of a pretrained encoder (study/encoder.py)
 
 
 FEATURES = {
-    "mfcc":  Feature(mfcc,      "MFCC",                  "coefficient", True),
-    "mel":   Feature(mel,       "Mel spectrogram",       "band",        False),
-    "gauss": Feature(gauss,     "Gaussian cepstra",      "coefficient", True),
-    "all":   Feature(all_three, "MFCC + mel + Gaussian", "column",      False, inputs=("functionals",)),
+    "mfcc":  Feature(mfcc,      "MFCC",                  "coefficient", cepstral=True),
+    "mel":   Feature(mel,       "Mel spectrogram",       "band"),
+    "gauss": Feature(gauss,     "Gaussian cepstra",      "coefficient", cepstral=True),
+    "all":   Feature(all_three, "MFCC + mel + Gaussian", "column", inputs=("functionals",)),
+    "whisper": Feature("study.encoder:whisper", "Whisper encoder", "unit", inputs=("functionals",),
+                       statistics=("mean", "std"), step=(16_000, 320), encoder=True),
+    "whisper_frames": Feature("study.encoder:whisper_frames", "Whisper encoder, frames", "unit", inputs=("frames",),
+                              step=(16_000, 640), encoder=True),
 }
 
 
 def extract(y, names, **params):
     """Some features of one clip: float (samples,) -> {name: float32 (frames, n)}; `params` as in `Clip`."""
     clip = Clip(y, **params)
-    return {name: FEATURES[name].function(clip) for name in names}
+    return {name: feature_function(name)(clip) for name in names}
+
+
+def feature_function(name):
+    """The function of a row of FEATURES."""
+    function = FEATURES[name].function
+    return pkgutil.resolve_name(function) if isinstance(function, str) else function
+
+
+def frame_seconds(name, params):
+    """Seconds from one frame of a feature to the next."""
+    rate, samples = FEATURES[name].step or (params["sr"], params["hop_length"])
+    return samples / rate
+
+
+def n_frames(name, seconds, params):
+    """Frames of a feature in so many seconds of sound."""
+    rate, samples = FEATURES[name].step or (params["sr"], params["hop_length"])
+    return 1 + int(seconds * rate) // samples
 
 
 def power_spectrogram(y, *, n_fft, hop_length):
@@ -167,11 +193,12 @@ def gaussian_filters(sr, n_fft, n_filters, fmin, fmax):
     return np.exp(-0.5 * distance**2).astype(np.float32)
 
 
-def functionals(x, lengths):
-    """Thirteen statistics of every column over each clip's real frames.
+def functionals(x, lengths, statistics=FUNCTIONALS):
+    """Statistics of every column over each clip's real frames.
 
     x : float (clips, frames, n), padded at the end with anything; lengths : int (clips,), real frames, >= 1
-    returns : float32 (clips, 13 n), the statistics in the order of FUNCTIONALS, n columns each
+    statistics : some of FUNCTIONALS, in any order
+    returns : float32 (clips, statistics x n), n columns for each statistic in turn
 
     Standard deviation, skewness and kurtosis are the population's (divided by the number of frames);
     kurtosis is Fisher's (0 for a Gaussian); skewness and kurtosis of a constant column are 0.
@@ -192,11 +219,14 @@ def functionals(x, lengths):
     skewness = np.where(varies, third / scale**3, 0)
     kurtosis = np.where(varies, fourth / scale**4 - 3, 0)
 
-    ascending = np.sort(np.where(mask, x, np.inf), axis=1)                      # padding goes last
-    p10, p25, median, p75, p90 = (percentile(ascending, lengths, p) for p in PERCENTILES)
-    low, high = ascending[:, 0], percentile(ascending, lengths, 100)
-    columns = (mean, std, high, low, median, skewness, kurtosis, p10, p25, p75, p90, high - low, p75 - p25)
-    return np.stack(columns, axis=1).reshape(clips, len(FUNCTIONALS) * n).astype(np.float32)
+    columns = dict(mean=mean, std=std, skewness=skewness, kurtosis=kurtosis)
+    if set(statistics) - set(columns):
+        ascending = np.sort(np.where(mask, x, np.inf), axis=1)                  # padding goes last
+        p10, p25, median, p75, p90 = (percentile(ascending, lengths, p) for p in PERCENTILES)
+        low, high = ascending[:, 0], percentile(ascending, lengths, 100)
+        columns |= dict(max=high, min=low, median=median, p10=p10, p25=p25, p75=p75, p90=p90, range=high - low,
+                        iqr=p75 - p25)
+    return np.concatenate([columns[name] for name in statistics], axis=1).astype(np.float32)
 
 
 def percentile(ascending, lengths, p):

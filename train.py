@@ -14,7 +14,7 @@ from pathlib import Path
 
 import config
 import features
-from ser import parallel, processor, splits
+from ser import alterations, parallel, processor, splits
 from ser.errors import UserError, run_command
 from ser.settings import override, read_settings, validate
 from ser.signals import ignore_interrupts, install_interrupt_handler, treat_sigterm_as_interrupt
@@ -116,7 +116,7 @@ def resolve_settings(args):
     settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
     settings = override(settings, args.set)
     validate(settings, DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=settings.MODELS, PROTOCOL=splits.PROTOCOLS,
-             RECIPE=settings.RECIPES)
+             ALTERATIONS=alterations.ALTERATIONS, RECIPE=settings.RECIPES)
     if args.final and settings.LR_SCHEDULE == "plateau":
         raise UserError('--final: LR_SCHEDULE = "plateau" watches validation clips, and models on all clips have '
                         'none; take "cosine", as the recipe "tuned" does')

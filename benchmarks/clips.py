@@ -39,7 +39,7 @@ def clip_work(paths, settings):
     sr, stft = settings.SAMPLE_RATE, dict(n_fft=settings.N_FFT, hop_length=settings.HOP_LENGTH)
     waveforms = [load_waveform(path, **extraction.loading) for path in paths]
     extracted = [features.extract(y, extraction.names, **extraction.params) for y in waveforms]
-    padded = [[features.pad_or_crop(x, extraction.n_frames) for x in clip.values()] for clip in extracted]
+    padded = [[features.pad_or_crop(x, extraction.n_frames(name)) for name, x in clip.items()] for clip in extracted]
     descriptors = [dtw.frame_descriptors(clip["mfcc"], **dtw.DTW_PARAMS).astype(np.float32) for clip in extracted]
 
     def augment(k):
@@ -119,7 +119,7 @@ def untrained_cnn1d(settings):
     """The average of ENSEMBLE_SIZE untrained networks, for MFCCs."""
     import model
     from study import networks
-    input_shape = data.extraction_params(settings, ["mfcc"]).n_frames, settings.N_MFCC
+    input_shape = data.extraction_params(settings, ["mfcc"]).n_frames("mfcc"), settings.N_MFCC
     return model.average_ensemble([networks.build(settings.MODELS["cnn1d"].builder, input_shape, len(settings.CLASSES))
                                    for _ in range(settings.ENSEMBLE_SIZE)])
 
@@ -130,10 +130,11 @@ def predictor(implementation, network, settings):
     implementation : "ours", as predict.py, in parallel and in batches; "baseline", a loop with `predict` on each file
     """
     extraction, labels = data.extraction_params(settings, ["mfcc"]), list(settings.CLASSES)
+    n_frames = extraction.n_frames("mfcc")
     if implementation == "baseline":
         from benchmarks import baseline
         return lambda paths: np.concatenate([
-            network.predict(features.pad_or_crop(baseline.mfcc(baseline.load(path)), extraction.n_frames)[0][None],
+            network.predict(features.pad_or_crop(baseline.mfcc(baseline.load(path)), n_frames)[0][None],
                             verbose=0) for path in paths])
 
     import pandas as pd
@@ -142,8 +143,8 @@ def predictor(implementation, network, settings):
     from study import inference, networks
     estimator = networks.NetworkEnsemble(len(labels))
     estimator.network = network
-    metadata = dict(labels=labels, feature="mfcc", input="frames", n_frames=extraction.n_frames, mean=[0.0], std=[1.0],
-                    temperature=1.0, loading=extraction.loading, params=extraction.params)
+    metadata = dict(labels=labels, feature="mfcc", input="frames", n_frames=n_frames, seconds=settings.CLIP_SECONDS,
+                    mean=[0.0], std=[1.0], temperature=1.0, loading=extraction.loading, params=extraction.params)
     models = [inference.Model("cnn1d", estimator, metadata)]
     args = SimpleNamespace(window=None, hop=1.0, jobs=-1)
 

@@ -54,13 +54,15 @@ def fit_ours(settings, model_name, feature, size=FOLD):
     """
     start = time.perf_counter()
     import data_preprocessing as data
+    import features
     from study import batches, estimators, fitting, networks
     imports = time.perf_counter() - start
 
     row = settings.MODELS[model_name]._replace(epochs=OUR_EPOCHS)
-    n_frames, n_classes = data.extraction_params(settings, [feature]).n_frames, len(settings.CLASSES)
-    x, lengths, labels, split = random_fold(row, feature, settings, n_frames, size)
-    estimator = networks.NetworkEnsemble(n_classes, 1, **estimators.hyperparameters(row, settings))
+    extraction, n_classes = data.extraction_params(settings, [feature]), len(settings.CLASSES)
+    x, lengths, labels, split = random_fold(row, feature, settings, extraction.n_frames(feature), size)
+    frame_seconds = features.frame_seconds(feature, extraction.params)
+    estimator = networks.NetworkEnsemble(n_classes, 1, **estimators.hyperparameters(row, settings, frame_seconds))
     fit = fitting.fit_fold(estimator, x, lengths, labels, [split] * settings.ENSEMBLE_SIZE)
     start = time.perf_counter()
     estimator.save()
@@ -97,7 +99,7 @@ def fit_baseline(settings, model_name, feature, network_of="baseline", size=FOLD
     from study.backend import keras
 
     row, n_classes = settings.MODELS[model_name], len(settings.CLASSES)
-    n_frames = data.extraction_params(settings, [feature]).n_frames
+    n_frames = data.extraction_params(settings, [feature]).n_frames(feature)
     x, _, labels, split = random_fold(row, feature, settings, n_frames, size)
     targets = np.eye(n_classes, dtype=np.float32)[labels[split["train"]]].repeat(x.shape[1], axis=0)
     x = x[split["train"]].reshape(-1, *x.shape[2:])                             # (clips x variants, ...)

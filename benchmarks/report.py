@@ -129,7 +129,7 @@ def fit_section(fits, cores, settings):
         rows.append([f"{model_name}, {feature}",
                      *(cell(picked(fit[name], "epoch")) for name in ("ours", "our_network", "baseline")), *ratios,
                      f"{fit['ours'][0]['parameters']:,} and {fit['baseline'][0]['parameters']:,}"])
-    n_frames = data.extraction_params(settings, ["mfcc"]).n_frames
+    n_frames = data.extraction_params(settings, ["mfcc"]).n_frames("mfcc")
     return [f"## Fits\n\nSeconds for an epoch of {FOLD.train * (1 + settings.N_AUGMENTED)} clips of {n_frames} frames. "
             f"Ours: {cores} fits side by side, one thread each, so an epoch of ours is divided by {cores} in the "
             f"ratios. Conventional: one fit on all cores, batches of {BATCH_SIZE}.", markdown_table(

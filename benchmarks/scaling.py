@@ -61,7 +61,7 @@ def write_copy(path, original, settings, stretched):
 
     import data_preprocessing as data
     from ser import audio, seeds
-    y = audio.load_waveform(original, sr=settings.SAMPLE_RATE, trim_db=None, peak_normalise=False)
+    y = audio.load_waveform(original, sr=settings.SAMPLE_RATE, trim_db=None, level="recorded")
     if stretched:
         rate = seeds.generator(1, "grow", path.name).uniform(*settings.STRETCH_RATE)
         y = data.stretch_and_shift(y, sr=settings.SAMPLE_RATE, rate=rate, semitones=0.0)
@@ -109,8 +109,7 @@ def extraction(clips, settings, jobs=-1):
     jobs : processes; -1: one per core
     """
     import data_preprocessing as data
-    import features
-    clips, params = data.survey(clips, settings.CACHE_DIR, jobs), data.extraction_params(settings, features.FEATURES)
+    clips, params = data.survey(clips, settings.CACHE_DIR, jobs), data.extraction_params(settings, settings.DEFAULT_FEATURES)
     start = time.perf_counter()
     with PeakMemory() as peak:
         extracted = data.build_features(clips, params, settings.CACHE_DIR, jobs)
@@ -125,14 +124,15 @@ def training(clips, settings, jobs=-1, n_held_out=N_HELD_OUT):
     import features
     from study import estimators, fitting, networks
     clips = data.survey(clips, settings.CACHE_DIR, jobs)
-    params = data.extraction_params(settings, features.FEATURES)
+    params = data.extraction_params(settings, settings.DEFAULT_FEATURES)
     extracted = data.build_features(clips, params, settings.CACHE_DIR, jobs)
     order = np.random.default_rng(0).permutation(len(clips))
     split = dict(zip(("test", "validation", "train"), np.split(order, [n_held_out, 2 * n_held_out])))
-    estimator = networks.NetworkEnsemble(len(settings.CLASSES), 1,
-                                         **estimators.hyperparameters(settings.MODELS["cnn1d"], settings))
+    frame_seconds = features.frame_seconds("mel", params.params)
+    estimator = networks.NetworkEnsemble(
+        len(settings.CLASSES), 1, **estimators.hyperparameters(settings.MODELS["cnn1d"], settings, frame_seconds))
     with PeakMemory() as peak:
-        fitting.fit_fold(estimator, extracted.sequences["mel"], extracted.lengths, clips.label.to_numpy(), [split])
+        fitting.fit_fold(estimator, extracted.sequences["mel"], extracted.lengths["mel"], clips.label.to_numpy(), [split])
     return dict(seconds=float(estimator.history.seconds.iloc[-1]), gigabytes=peak.gigabytes)
 
 

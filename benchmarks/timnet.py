@@ -41,7 +41,7 @@ BATCH_SIZE, LEARNING_RATE, BETAS = 64, 1e-3, (0.93, 0.98)
 def mfcc(path):
     """A clip, silence added to both of its ends or both cut off: float32 (215 frames, 39)."""
     import librosa
-    y = load_waveform(path, sr=SAMPLE_RATE, trim_db=None, peak_normalise=False)
+    y = load_waveform(path, sr=SAMPLE_RATE, trim_db=None, level="recorded")
     return librosa.feature.mfcc(y=pad_or_crop(y, round(SECONDS * SAMPLE_RATE)), sr=SAMPLE_RATE,
                                 n_mfcc=N_MFCC).T.astype(np.float32)
 

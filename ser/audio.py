@@ -1,4 +1,4 @@
-"""Sound files in, waveforms out: read and checked, resampled, trimmed."""
+"""Sound files in, waveforms out: read and checked, without constant offset, resampled, trimmed, brought to one level."""
 import re
 
 import numpy as np
@@ -10,16 +10,22 @@ MIN_SECONDS = 0.1               # about one frame: anything shorter is a mistake
 SAMPLE_RATE_LIMITS = (1000, 1_000_000)          # Hz; what lies outside is a wrong header
 MAX_AMPLITUDE = 2.0**31         # full scale is 1; more than any whole number that sound is kept in
 SILENCE_PEAK = 1e-4             # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
+MIN_MIX_POWER = 0.3             # of the loudest channel's: a mean of channels with less has lost what they hold
+FRAME_LENGTH, FRAME_STEP = 2048, 512            # samples, of levels
+NOISE_PERCENTILE, ABOVE_NOISE_DB = 10, 6        # the noise floor is the level that this share of frames stays under
+LEAST_TRIM_DB = 15              # below the loudest frame: what is louder than this is never trimmed for noise
+SPEECH_LEVEL_DBFS = -26         # root mean square of the loudest half second, as telephony does (ITU-T P.56)
+SPEECH_SECONDS = 0.5
 
 
 def read_audio(path):
-    """Any file libsndfile reads, checked: float32 mono (samples,), full scale 1, and its rate in Hz.
+    """Any file libsndfile reads, checked: float32 mono (samples,), full scale 1, mean 0, and its rate in Hz.
 
     raises : UserError (without the file's name) for audio that cannot be trained on
     """
     try:
         with soundfile.SoundFile(path) as sound:
-            samples = sound.read(dtype="float32", always_2d=True).mean(axis=1)      # (samples,)
+            channels = sound.read(dtype="float32", always_2d=True)                  # (samples, channels)
             # A size of 2^32 - 1 means that the writer could not know it: a stream.
             truncated = re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE)
             rate = sound.samplerate
@@ -27,34 +33,76 @@ def read_audio(path):
         raise UserError("its name is not UTF-8; rename it") from problem
     except (soundfile.LibsndfileError, OSError) as problem:
         raise UserError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
-    if len(samples) == 0:
+    if len(channels) == 0:
         raise UserError("empty: no samples")
     if not SAMPLE_RATE_LIMITS[0] <= rate <= SAMPLE_RATE_LIMITS[1]:
         raise UserError(f"has a sample rate of {rate} Hz, which cannot be right")
-    if len(samples) < MIN_SECONDS * rate:
-        raise UserError(f"too short: {len(samples) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
+    if len(channels) < MIN_SECONDS * rate:
+        raise UserError(f"too short: {len(channels) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
     if truncated:
         raise UserError("truncated: the header promises more samples than the file holds")
-    if not np.isfinite(samples).all():
+    if not np.isfinite(channels).all():
         raise UserError("holds values that are not finite numbers")
-    if np.abs(samples).max() > MAX_AMPLITUDE:
-        raise UserError(f"holds values up to {np.abs(samples).max():.0e}, where full scale is 1")
+    if np.abs(channels).max() > MAX_AMPLITUDE:
+        raise UserError(f"holds values up to {np.abs(channels).max():.0e}, where full scale is 1")
+    samples = mix_channels(channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32))
     if np.abs(samples).max() < SILENCE_PEAK:
         raise UserError("silent: no sample above -80 dBFS")
     return samples, rate
 
 
-def load_waveform(path, *, sr, trim_db, peak_normalise):
-    """A file (its path, or open), read for the features: float32 (samples,) at `sr` Hz, mono, its ends trimmed."""
-    return resample_and_trim(*read_audio(path), sr=sr, trim_db=trim_db, peak_normalise=peak_normalise)
+def mix_channels(channels):
+    """(samples, channels) -> mono (samples,): the mean, or the loudest channel where the mean would lose the sound,
+    because a channel is silent or has the opposite sign."""
+    mean, powers = channels.mean(axis=1), np.mean(np.square(channels, dtype=np.float64), axis=0)
+    if np.mean(np.square(mean, dtype=np.float64)) < MIN_MIX_POWER * powers.max():
+        return channels[:, powers.argmax()]
+    return mean
 
 
-def resample_and_trim(y, rate, *, sr, trim_db, peak_normalise):
-    """A waveform (samples,) at `rate` Hz -> resampled to `sr` Hz, its ends trimmed."""
-    import librosa
+def load_waveform(path, *, sr, trim_db, level):
+    """A file (its path, or open), read for the features: float32 (samples,), see `prepare_waveform`."""
+    return prepare_waveform(*read_audio(path), sr=sr, trim_db=trim_db, level=level)
+
+
+def prepare_waveform(y, rate, *, sr, trim_db, level):
+    """A waveform (samples,) at `rate` Hz -> resampled to `sr` Hz, its ends trimmed, at a level.
+
+    trim_db : see `trim_ends`; None: no trimming
+    level   : "recorded"; "peak", the largest sample is 1; "speech", the loudest half second is at SPEECH_LEVEL_DBFS
+    """
     import soxr
     if rate != sr:
         y = soxr.resample(y, rate, sr, quality="HQ")
     if trim_db is not None:
-        y, _ = librosa.effects.trim(y, top_db=trim_db, frame_length=2048, hop_length=512)
-    return y / np.abs(y).max() if peak_normalise else y
+        y = trim_ends(y, trim_db)
+    if level == "peak":
+        y = y / np.abs(y).max()
+    if level == "speech":
+        loudest = np.sort(frame_levels(y))[-max(1, round(SPEECH_SECONDS * sr / FRAME_STEP)):]       # dBFS
+        y = y * np.float32(10 ** ((SPEECH_LEVEL_DBFS - power_mean_db(loudest)) / 20))
+    return y
+
+
+def trim_ends(y, trim_db):
+    """Cut the ends, up to the first and last frame that is speech: (samples,) -> (samples,).
+
+    Speech is what lies within `trim_db` of the loudest frame, and above the noise: in hiss the ends never fall that
+    far.
+    """
+    levels = frame_levels(y)
+    noise = min(np.percentile(levels, NOISE_PERCENTILE) + ABOVE_NOISE_DB, levels.max() - LEAST_TRIM_DB)
+    first, *_, last = np.flatnonzero(levels >= max(levels.max() - trim_db, noise))[[0, -1]]
+    return y[first * FRAME_STEP:(last + 1) * FRAME_STEP]
+
+
+def frame_levels(y):
+    """Root mean square of each frame in dBFS: (samples,) -> (1 + samples // FRAME_STEP,), centred as in features.py."""
+    import librosa
+    rms = librosa.feature.rms(y=y, frame_length=FRAME_LENGTH, hop_length=FRAME_STEP)[0]
+    return 20 * np.log10(np.maximum(rms, 1e-10))
+
+
+def power_mean_db(levels):
+    """The level of the mean power of some levels in dB."""
+    return 10 * np.log10(np.mean(10 ** (levels / 10)))

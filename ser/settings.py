@@ -59,12 +59,13 @@ class OneOf(NamedTuple):
 
 
 class Each(NamedTuple):
-    """A tuple of one or more names out of `names`, in any order; all of them, if `all_needed`."""
+    """A tuple of one or more names out of `names`, in any order; all of them, if `all_needed`; none, if `empty` may be."""
     names: tuple
     all_needed: bool = False
+    empty: bool = False
 
     def violation(self, value, settings):
-        if not isinstance(value, tuple | list) or not value:
+        if not isinstance(value, tuple | list) or not value and not self.empty:
             return f'a list of names, such as ("{self.names[0]}",)'
         unknown = [name for name in value if name not in self.names]
         if unknown:

@@ -46,8 +46,11 @@ def check_builders(rows):
             raise UserError(f"MODELS: {name}: {problem}") from problem
 
 
-def hyperparameters(row, settings):
-    """What decides a fit of this row, beside its data and seed: {argument of its class: value}."""
+def hyperparameters(row, settings, frame_seconds):
+    """What decides a fit of this row, beside its data and seed: {argument of its class: value}.
+
+    frame_seconds : from one frame of the feature to the next
+    """
     if row.is_network:
-        return asdict(training_params(row, settings))
+        return asdict(training_params(row, settings, frame_seconds))
     return estimator_class(row.builder).hyperparameters(row, settings)

@@ -25,18 +25,20 @@ TSNE_MIN_CLIPS = 4          # for a perplexity of 1
 
 # -- what the run's folder gets --------------------------------------------------------------------
 def write_examples(run_folder, clips, sequences, lengths):
-    """One clip per emotion, as every feature -> examples.npz. Nothing is decoded.
+    """One clip per emotion, as every feature that is no encoder's -> examples.npz. Nothing is decoded.
 
     clips     : table with file, emotion, label, a row per clip
     sequences : {feature: float (clips, variants, frames, n)}, variant 0 is the clip itself; may be memory-mapped
-    lengths   : int (clips, variants), real frames
+    lengths   : {feature: int (clips, variants)}, real frames
 
     Keys: emotions, files (str), lengths, one float32 (examples, frames, n) per feature, and axes (str), what the
     columns of each of these features are, in the order of the features.
     """
     rows = clips.reset_index(drop=True).pipe(choose_examples).index.to_numpy()
     chosen = clips.iloc[rows]
-    write_arrays(run_folder / "examples.npz", emotions=chosen.emotion, files=chosen.file, lengths=lengths[rows, 0],
+    sequences = {name: array for name, array in sequences.items() if not features.FEATURES[name].encoder}
+    own_lengths = lengths[next(iter(sequences))][rows, 0]                       # the same for all of these
+    write_arrays(run_folder / "examples.npz", emotions=chosen.emotion, files=chosen.file, lengths=own_lengths,
                  axes=[features.FEATURES[name].axis for name in sequences],
                  **{name: np.float32(array[rows, 0]) for name, array in sequences.items()})
 
@@ -64,7 +66,7 @@ def write_explanations(run_folder, sequences, functionals, lengths):
         table = table[["file", "actor", "true", "predicted", *(f"p_{name}" for name in model.metadata["labels"])]]
         table = table.reset_index(drop=True)
         rows = rows_of_files[table.file].to_numpy()
-        explain(run, fit, model, table, np.array(arrays[fit.feature][rows, 0]), np.array(lengths[rows, 0]))
+        explain(run, fit, model, table, np.array(arrays[fit.feature][rows, 0]), np.array(lengths[fit.feature][rows, 0]))
 
 
 def run_in_worker(driver, *arguments):
@@ -85,10 +87,10 @@ def explain_sequences(run, fit, model, table, x, lengths):
     falls = np.zeros((len(best), *x.shape[1:]), np.float32)
     for fall, row, emotion in zip(falls, best.index, best.true):
         fall[:lengths[row]] = occlusion(network, inputs[row], lengths[row], labels.index(emotion))
-    params = run.config["feature_params"]
+    hop_seconds = features.frame_seconds(fit.feature, run.config["feature_params"])
     write_arrays(run.folder / "occlusion.npz", **origin(fit), emotions=best.true, files=best.file,
                  lengths=lengths[best.index], inputs=np.float32(x[best.index]), falls=falls,
-                 hop_seconds=params["hop_length"] / params["sr"], patch_frames=PATCH[0], patch_fraction=PATCH[1])
+                 hop_seconds=hop_seconds, patch_frames=PATCH[0], patch_fraction=PATCH[1])
     if len(inputs) >= TSNE_MIN_CLIPS:
         points = tsne(penultimate(network, inputs))                                         # (clips, 2)
         write_csv(run.folder / "tsne.csv", table[["file", "actor", "true"]].assign(
@@ -97,7 +99,7 @@ def explain_sequences(run, fit, model, table, x, lengths):
 
 def explain_functionals(run, fit, model, table, x, lengths):
     """permutation_importance.csv; table and lengths as above; x : float (clips, 13 n) of its clips, not standardised"""
-    names = features.FUNCTIONALS
+    names = features.FEATURES[fit.feature].statistics
     labels = table.true.map(model.metadata["labels"].index).to_numpy()                      # (clips,)
     groups = np.repeat(np.arange(len(names)), x.shape[1] // len(names))                     # (columns,)
     falls = permutation_importance(model.estimator.network, model.standardise(x, lengths), labels, groups,

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 import features
 from ser import metrics
-from ser.audio import read_audio, resample_and_trim
+from ser.audio import prepare_waveform, read_audio
 from ser.errors import UserError
 from ser.files import hash_json
 from study import ensemble, final, runs
@@ -30,7 +30,7 @@ SHORT_SECONDS = 0.5             # after trimming; less than a word
 MAX_CLIPPED_FRACTION = 0.001    # of the samples at full scale, from which on clipping is audible
 CLIPPING_LEVEL = 0.999          # full scale is 1
 PAUSE_DB = 40                   # a window whose loudest sample is this far below the recording's is a pause
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "mean", "std", "temperature", "loading",
+METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "mean", "std", "temperature", "loading",
                  "params")
 BATCH_SEGMENTS = 256            # windows in memory
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
@@ -203,20 +203,19 @@ def window_bounds(seconds, window, hop):
 def model_inputs(y, rate, specs):
     """A waveform (samples,) at `rate` Hz as the models take it: {key: (x, real frames)}, x (frames, n) or (13 n,);
     with its seconds after trimming and the seconds of it that the models use."""
-    inputs, extracted = {}, {}
-    names = {spec["feature"] for spec in specs.values()}
+    inputs, clips = {}, {}
     for key, spec in specs.items():
         settings = hash_json([spec["loading"], spec["params"]])                 # most often the same for all
-        if settings not in extracted:
-            trimmed = resample_and_trim(y, rate, **spec["loading"])
-            with threadpool_limits(1):                                          # as in training, to the last digit
-                extracted[settings] = features.extract(trimmed, names, **spec["params"])
-        x, length = features.pad_or_crop(extracted[settings][spec["feature"]], spec["n_frames"])
+        if settings not in clips:
+            trimmed = prepare_waveform(y, rate, **spec["loading"])
+            clips[settings] = features.Clip(trimmed, **spec["params"])
+        with threadpool_limits(1):                                              # as in training, to the last digit
+            x = features.feature_function(spec["feature"])(clips[settings])
+        x, length = features.pad_or_crop(x, spec["n_frames"])
         if spec["input"] == "functionals":
-            x = features.functionals(x[None], np.array([length]))[0]
+            x = features.functionals(x[None], np.array([length]), features.FEATURES[spec["feature"]].statistics)[0]
         inputs[key] = x, length
-    sr = spec["loading"]["sr"]
-    return inputs, len(trimmed) / sr, spec["n_frames"] * spec["params"]["hop_length"] / sr
+    return inputs, len(trimmed) / spec["loading"]["sr"], spec["seconds"]
 
 
 def in_batches(segments, size=BATCH_SEGMENTS):

@@ -9,7 +9,7 @@ change its numbers (ser/identity.py). A finished fit with the same `fit_id` is k
 import os
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import joblib
 import numpy as np
@@ -55,7 +55,7 @@ class Task:
     clips: pd.DataFrame         # file, actor, label
     member_splits: list         # [{"train", "validation", "test"}: clip indices], one for each member
     protocol: str
-    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames
+    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames, seconds
     driver: int                 # id of the process that hands out the tasks
 
     @property
@@ -87,12 +87,11 @@ def make_tasks(plan, extraction, extracted, settings):
     extraction : data_preprocessing.Extraction; extracted : the arrays that it gave (data_preprocessing.build_features)
     """
     tasks, clips = [], plan.clips[["file", "actor", "label"]]
-    models = {name: (hyperparameters(row, settings), code_hash(*identity_names(row)))
-              for name, row in plan.models.items()}
-    weights = {name: features.cepstral_weights(name, x.shape[-1] // len(features.FUNCTIONALS), settings.CEPSTRAL_DECAY)
-               for name, x in extracted.functionals.items()}
-    keys = {name: features_key(plan.clips, replace(extraction, names=(name,))) for name in plan.features}
-    preprocessing = dict(loading=extraction.loading, params=extraction.params, n_frames=extraction.n_frames)
+    code = {name: code_hash(*identity_names(row)) for name, row in plan.models.items()}
+    weights = {name: features.cepstral_weights(name, n_columns(name, extracted), settings.CEPSTRAL_DECAY)
+               for name in plan.features}
+    keys = {name: features_key(plan.clips, extraction.of_feature(name)) for name in plan.features}
+    preprocessing = {name: preprocessing_of(name, extraction) for name in plan.features}
     for fold, member_splits in enumerate(plan.folds):
         data = hash_json([plan.classes, clips.label.tolist(), clips.actor.astype(str).tolist(),
                           [{part: own.tolist() for part, own in split.items()} for split in member_splits]])
@@ -100,15 +99,28 @@ def make_tasks(plan, extraction, extracted, settings):
             for model, row in plan.models.items():
                 if row.input not in features.FEATURES[feature].inputs:
                     continue
-                params, code = models[model]
+                params = hyperparameters(row, settings, features.frame_seconds(feature, extraction.params))
                 seed = seeds.seed_for(settings.SEED, "fit", feature, model, fold)
-                fit_id = hash_json([params, row.input, weights[feature].tolist(), seed, code, data, keys[feature],
-                                    feature, model, fold])
+                fit_id = hash_json([params, row.input, weights[feature].tolist(), seed, code[model], data,
+                                    keys[feature], feature, model, fold])
                 tasks.append(Task(
                     feature, model, fold, fit_id, estimator_name(row), params, seed, weights[feature],
-                    row.input == "functionals", plan.classes, clips, member_splits, plan.protocol, preprocessing,
-                    driver=os.getpid()))
+                    row.input == "functionals", plan.classes, clips, member_splits, plan.protocol,
+                    preprocessing[feature], driver=os.getpid()))
     return tasks
+
+
+def n_columns(feature, extracted):
+    """Columns of a feature's frames."""
+    if feature in extracted.sequences:
+        return extracted.sequences[feature].shape[-1]
+    return extracted.functionals[feature].shape[-1] // len(features.FEATURES[feature].statistics)
+
+
+def preprocessing_of(feature, extraction):
+    """What prediction needs to know of the extraction of a feature."""
+    return dict(loading=extraction.loading, params=extraction.params_of(feature), seconds=extraction.clip_seconds,
+                n_frames=extraction.n_frames(feature))
 
 
 def pending_tasks(run, tasks, overwrite=False):
@@ -210,19 +222,21 @@ def describe(summary):
 
 def with_inputs(tasks, extracted, workers):
     """[(task, x, lengths), ...] as `run_task` takes them, where its workers find the arrays."""
-    arrays = {"lengths": extracted.lengths} if tasks else {}
+    arrays = {}
     for task in tasks:
-        arrays[task.feature, task.on_functionals] = task_inputs(task, extracted)[0]
+        arrays[task.feature, "x", task.on_functionals], lengths = task_inputs(task, extracted)
+        if lengths is not None:
+            arrays[task.feature, "lengths"] = lengths
     given = workers.share(arrays)
-    return [(task, given[task.feature, task.on_functionals], None if task.on_functionals else given["lengths"])
-            for task in tasks]
+    return [(task, given[task.feature, "x", task.on_functionals],
+             None if task.on_functionals else given[task.feature, "lengths"]) for task in tasks]
 
 
 def task_inputs(task, extracted):
     """Input of a task's model: x (clips, variants, ...) and lengths (clips, variants), or None for functionals."""
     if task.on_functionals:
         return extracted.functionals[task.feature], None
-    return extracted.sequences[task.feature], extracted.lengths
+    return extracted.sequences[task.feature], extracted.lengths[task.feature]
 
 
 def run_task(task, x, lengths):

@@ -28,14 +28,14 @@ class Training:
     precision: str = "float32"      # of convolutions in training: "float32" or "bfloat16"
 
 
-def training_params(row, settings):
-    """The Training of a row of config.MODELS."""
+def training_params(row, settings, frame_seconds):
+    """The Training of a row of config.MODELS, on a feature whose frames are so many seconds apart."""
     s = settings
     return Training(
         builder=row.builder, epochs=row.epochs, batch_size=row.batch_size, optimizer=row.optimizer,
         learning_rate=row.learning_rate,
         weight_decay=s.WEIGHT_DECAY, ema_decay=s.EMA_DECAY, mixup_alpha=s.MIXUP_ALPHA,
-        label_smoothing=s.LABEL_SMOOTHING, max_time_mask=int(s.TIME_MASK_SECONDS * s.SAMPLE_RATE / s.HOP_LENGTH),
+        label_smoothing=s.LABEL_SMOOTHING, max_time_mask=int(s.TIME_MASK_SECONDS / frame_seconds),
         max_freq_mask=s.FREQ_MASK_FRACTION, checkpoint=s.CHECKPOINT,
         early_stopping_patience=s.EARLY_STOPPING_PATIENCE, lr_schedule=s.LR_SCHEDULE,
         plateau_patience=s.PLATEAU_PATIENCE, plateau_factor=s.PLATEAU_FACTOR, min_learning_rate=s.MIN_LEARNING_RATE,

@@ -1,0 +1,128 @@
+"""Weights of a pretrained encoder: found on disk or on the hub, checked, named by what they hold. No TensorFlow.
+
+    params = encoder_params("openai/whisper-base", blocks=(1, 2, 3, 4), frames_block=3)
+    weights = read_weights(find_weights(params["checkpoint"]))
+
+A checkpoint is the name of a model on huggingface.co or a local file model.safetensors; the file that the environment
+variable ENCODER_WEIGHTS names goes first. The hub's files are kept in the user's cache (HF_HOME).
+"""
+import functools
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ser.errors import UserError
+
+FILE, PREFIX = "model.safetensors", "model.encoder."
+INSTALL = "pip install -r requirements-encoder.txt"
+
+
+class Shape(NamedTuple):
+    """The sizes of an encoder; in brackets those of whisper-base."""
+    n_mels: int         # bands of the mel spectrogram (80)
+    width: int          # of a block's output (512)
+    inner: int          # of the dense layers in a block (2048)
+    positions: int      # steps of 20 ms (1500)
+    n_blocks: int       # (6)
+
+    @property
+    def heads(self):
+        return self.width // 64         # in all sizes of Whisper
+
+
+def encoder_params(checkpoint, blocks, frames_block):
+    """What decides the features of an encoder: dict(checkpoint, sha256 of its weights, blocks, frames_block).
+
+    blocks       : whose output the feature whisper describes; 0 is what enters the first block
+    frames_block : the one whose output whisper_frames is
+    raises       : UserError, also where the weights must be downloaded and cannot be
+    """
+    path = find_weights(checkpoint)
+    n_blocks = read_shape(read_weights(path), path).n_blocks
+    if not set(blocks) | {frames_block} <= set(range(n_blocks + 1)):
+        raise UserError(f"ENCODER_BLOCKS, ENCODER_FRAMES_BLOCK: {path} has the blocks 0 to {n_blocks}")
+    return dict(checkpoint=str(checkpoint), sha256=fingerprint(path), blocks=sorted(set(blocks)),
+                frames_block=frames_block)
+
+
+def find_weights(checkpoint):
+    """The file with the weights; downloaded, with a progress bar, where it is not there yet. raises : UserError"""
+    local = os.environ.get("ENCODER_WEIGHTS") or (checkpoint if str(checkpoint).endswith(".safetensors") else None)
+    if local:
+        if not Path(local).is_file():
+            raise UserError(f"{local}: no such file (weights of the pretrained encoder: $ENCODER_WEIGHTS or ENCODER)")
+        return Path(local)
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    except ImportError as problem:
+        raise UserError(f"weights of {checkpoint}: {INSTALL}") from problem
+    try:
+        return Path(huggingface_hub.hf_hub_download(checkpoint, FILE, local_files_only=True))
+    except HFValidationError as problem:
+        raise UserError(f"ENCODER = {checkpoint!r} is neither a name on the hub nor a .safetensors file") from problem
+    except LocalEntryNotFoundError:
+        return download(checkpoint)
+
+
+def download(checkpoint):
+    """Fetch the weights of a checkpoint from the hub, and compare them with the hub's own SHA-256. raises : UserError"""
+    import huggingface_hub
+    print(f"weights of {checkpoint}, from huggingface.co, once:")
+    try:
+        path = Path(huggingface_hub.hf_hub_download(checkpoint, FILE))
+    except (OSError, ValueError) as problem:        # the library's own errors are both
+        raise UserError(f"weights of {checkpoint} could not be downloaded ({str(problem).splitlines()[0][:100]}); put "
+                        f"its {FILE} somewhere and name it: ENCODER_WEIGHTS=/path/{FILE}") from problem
+    expected = path.resolve().name                  # the cache names a file by its SHA-256
+    if re.fullmatch("[0-9a-f]{64}", expected) and file_sha256(path) != expected:
+        path.resolve().unlink()
+        raise UserError(f"weights of {checkpoint}: what came is not what the hub says it sent; try again")
+    return path
+
+
+def file_sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_weights(path):
+    """The encoder's tensors in a safetensors file, which is plain data: {name: float32 array}. raises : UserError"""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as problem:
+        raise UserError(f"{path}: {INSTALL}") from problem
+    try:
+        with safe_open(path, "numpy") as file:
+            return {name.removeprefix(PREFIX): file.get_tensor(name).astype(np.float32)
+                    for name in file.keys() if name.startswith(PREFIX)}         # noqa: SIM118 (no dictionary)
+    except (SafetensorError, OSError, TypeError) as problem:
+        raise UserError(f"{path}: not readable as safetensors ({problem})") from problem
+
+
+def read_shape(weights, path):
+    """The Shape of these weights. raises : UserError where they are of another network"""
+    try:
+        (width, n_mels, _), (inner, _) = weights["conv1.weight"].shape, weights["layers.0.fc1.weight"].shape
+        return Shape(n_mels, width, inner, len(weights["embed_positions.weight"]),
+                     sum(name.endswith(".fc1.weight") for name in weights))
+    except KeyError as problem:
+        raise UserError(f"{path}: no Whisper encoder; it has no tensor {PREFIX}{problem.args[0]}") from problem
+
+
+def fingerprint(path):
+    """SHA-256 of the encoder's tensors as float16, whatever file and number format they come in."""
+    return fingerprint_of_file(str(path), os.stat(path).st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def fingerprint_of_file(path, changed):
+    digest = hashlib.sha256()
+    for name, tensor in sorted(read_weights(path).items()):
+        digest.update(f"{name} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor, "<f2").tobytes())
+    return digest.hexdigest()

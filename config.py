@@ -48,7 +48,7 @@ TOP_DB: Real(1, 1000) = 80.0                # dB; what lies further below a clip
 
 # -- features of a pretrained encoder: --features whisper whisper_frames ----------------------------
 ENCODER: Text() = "openai/whisper-base"     # a name on huggingface.co, or a local model.safetensors; needs
-                                            # requirements-encoder.txt. $ENCODER_WEIGHTS goes first
+                                            # requirements-encoder.txt. $ENCODER_WEIGHTS: a file in place of the hub's
 ENCODER_BLOCKS: Each(tuple(range(33))) = (1, 2, 3, 4)   # blocks whose mean and standard deviation over time are the
                                             # feature whisper: the middle ones hold how something is said, the last what
 ENCODER_FRAMES_BLOCK: Whole(0, 32) = 3      # the block whose frames are the feature whisper_frames
@@ -68,6 +68,8 @@ VALIDATION_FRACTION: Real(0.01, 0.9) = 0.1  # of a fold's training recordings (o
 ENSEMBLE_SIZE: Whole(1, 100) = 3            # members of a fit, averaged, each with another validation part; more are
                                             # better, and slower in proportion. 1: a single network, as in most papers
 SEED: Whole(0, 2**32 - 1) = 42              # of everything random; results differ by a point or two between seeds
+ADAPT: OneOf(("none", "speaker")) = "none"  # speaker: each speaker's features are centred by that speaker's own clips,
+                                            # labels unseen; a protocol of its own, also --adapt
 
 # -- models ----------------------------------------------------------------------------------------
 DEFAULT_MODELS: Each(()) = ("cnn1d", "bilstm", "hybrid", "mlp", "svm", "dtw")   # rows of MODELS, where --models is none
@@ -106,7 +108,7 @@ MIN_LEARNING_RATE: Real(0, 1) = 1e-5        # and never falls below
 SVM_C: Real(1e-6, 1e6) = 10.0               # cost of a training clip on the wrong side of the margin; lower is smoother
 
 # -- training of the linear probe ------------------------------------------------------------------
-LINEAR_C: Real(1e-9, 1e6) = 0.003           # inverse pull of the weights towards zero; lower is smoother
+LINEAR_PENALTY: Real(1e-9, 1e9) = 2.0       # on squared weights, per training clip or copy; higher is smoother
 
 # -- recipes ---------------------------------------------------------------------------------------
 # What a recipe changes of the settings above; lower case: a field of every network in MODELS. --set goes on top.

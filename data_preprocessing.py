@@ -31,6 +31,7 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     install_interrupt_handler()
     ARGUMENTS = parse()
 
+import contextlib
 import functools
 import importlib.metadata
 import io
@@ -48,6 +49,7 @@ from tqdm import tqdm
 import features
 from features import pad_or_crop
 from ser import alterations, corpora, download, seeds
+from ser.adaptation import centre_speaker
 from ser.audio import prepare_waveform, read_audio
 from ser.files import hash_json
 from ser.identity import code_hash
@@ -129,6 +131,7 @@ class Extraction:
     alterations: tuple      # rows of ser.alterations.ALTERATIONS: done to some copies, before all else
     seed: int
     encoder: dict | None = None     # of features that need one, see study.encoder_weights
+    adapt: str = "none"     # or "speaker": centred by the speaker's own clips, see ser/adaptation.py
     pinned: bool = False    # by ser.processor.pin: other last digits
 
     def of_feature(self, name):
@@ -160,7 +163,7 @@ def extraction_params(settings, names):
                     top_db=s.TOP_DB),
         clip_seconds=s.CLIP_SECONDS, n_augmented=s.N_AUGMENTED,
         augmentation=dict(stretch_rate=s.STRETCH_RATE, pitch_semitones=s.PITCH_SEMITONES, noise_snr_db=s.NOISE_SNR_DB),
-        alterations=tuple(s.ALTERATIONS), seed=s.SEED, pinned=is_pinned(),
+        alterations=tuple(s.ALTERATIONS), seed=s.SEED, adapt=s.ADAPT, pinned=is_pinned(),
         encoder=encoder_params(s.ENCODER, s.ENCODER_BLOCKS, s.ENCODER_FRAMES_BLOCK)
         if any(features.FEATURES[name].encoder for name in names) else None)
 
@@ -178,20 +181,26 @@ def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed
     """
     key = features_key(clips, extraction)
     folder = Path(cache_dir) / f"features-{key}"
-    if not folder.exists():
+    if not folder.exists() and extraction.adapt == "speaker":
+        plain = build_features(clips, replace(extraction, adapt="none"), cache_dir, jobs, delayed)
+        centre_corpus(plain, clips.actor, folder)
+    elif not folder.exists():
         extract_corpus(clips, extraction, folder, jobs, delayed)
     try:
-        return open_features(folder)
+        return open_features(folder, extraction.names)
     except (EOFError, KeyError, ValueError) as problem:
         raise UserError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
 
 
-def open_features(folder):
-    """What `build_features` wrote to `folder`, memory-mapped."""
+def open_features(folder, names):
+    """What `build_features` wrote to `folder`, memory-mapped; names : of features. raises : KeyError, one is missing"""
     paths = sorted(Path(folder).glob("*.npy"))
     arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
-    by_feature = {kind: {name.removesuffix(f"-{kind}"): array for name, array in arrays.items()
-                         if name.endswith(f"-{kind}")} for kind in ("sequences", "functionals", "lengths")}
+    inputs = {name: features.FEATURES[name].inputs for name in names}
+    by_feature = dict(sequences={name: arrays[f"{name}-sequences"] for name in names if "frames" in inputs[name]},
+                      functionals={name: arrays[f"{name}-functionals"] for name in names
+                                   if "functionals" in inputs[name]},
+                      lengths={name: arrays[f"{name}-lengths"] for name in names})
     return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder), **by_feature,
                            trimmed_seconds=arrays["trimmed_seconds"])
 
@@ -208,31 +217,22 @@ def features_key(clips, extraction):
     decisive = asdict(extraction)
     if extraction.encoder:
         del decisive["encoder"]["checkpoint"]           # where the weights come from: sha256 says what they are
-    return hash_json([clips.file.tolist(), clips.sound.tolist(), decisive, code,
+    speakers = clips.actor.astype(str).tolist() if extraction.adapt == "speaker" else None
+    return hash_json([clips.file.tolist(), clips.sound.tolist(), speakers, decisive, code,
                       [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
 
 
-def extract_corpus(clips, extraction, folder, jobs, delayed):
-    """Fill `folder` with arrays, clips in parallel. Written beside it and renamed, so it is whole or absent."""
+@contextlib.contextmanager
+def new_folder(folder):
+    """A folder to fill, which is then renamed to `folder`: it is whole or absent."""
     tmp_path = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     for leftover in folder.parent.glob("features-*.partial"):           # of a process killed an hour ago or more
         if time.time() - leftover.stat().st_mtime > 3600:
             shutil.rmtree(leftover, ignore_errors=True)
     shutil.rmtree(tmp_path, ignore_errors=True)        # process ids repeat
     tmp_path.mkdir(parents=True)
-    work = functools.partial(extract_clip, extraction=extraction, driver=os.getpid())
-    tasks = (delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
-             for index, (file, path) in enumerate(zip(clips.file, clips.path)))
-    arrays = {}
     try:
-        parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=8)
-        for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
-            for name, value in results.items():
-                if name not in arrays:
-                    arrays[name] = new_array(tmp_path / f"{name}.npy", value.dtype, (len(clips), *value.shape))
-                arrays[name][index] = value
-        for array in arrays.values():
-            array.flush()
+        yield tmp_path
         try:
             os.replace(tmp_path, folder)
         except OSError:
@@ -240,6 +240,37 @@ def extract_corpus(clips, extraction, folder, jobs, delayed):
                 raise
     finally:
         shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def centre_corpus(plain, speakers, folder):
+    """Fill `folder` with the arrays of `build_features`, each speaker's centred; speakers : (clips,)."""
+    with new_folder(folder) as tmp_path:
+        for kind in ("sequences", "functionals"):
+            for feature, x in getattr(plain, kind).items():
+                centred = new_array(tmp_path / f"{feature}-{kind}.npy", x.dtype, x.shape)
+                lengths = plain.lengths[feature] if kind == "sequences" else None
+                for rows in speakers.reset_index(drop=True).groupby(speakers.to_numpy()).indices.values():
+                    centred[rows] = centre_speaker(x[rows], None if lengths is None else lengths[rows])
+                centred.flush()
+        for path in Path(plain.folder).glob("*.npy"):
+            if not (tmp_path / path.name).exists():                     # lengths, seconds
+                shutil.copy(path, tmp_path)
+
+
+def extract_corpus(clips, extraction, folder, jobs, delayed):
+    """Fill `folder` with arrays, clips in parallel."""
+    work = functools.partial(extract_clip, extraction=extraction, driver=os.getpid())
+    tasks = (delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
+             for index, (file, path) in enumerate(zip(clips.file, clips.path)))
+    arrays, parallel = {}, joblib.Parallel(jobs, return_as="generator_unordered", batch_size=8)
+    with new_folder(folder) as tmp_path:
+        for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
+            for name, value in results.items():
+                if name not in arrays:
+                    arrays[name] = new_array(tmp_path / f"{name}.npy", value.dtype, (len(clips), *value.shape))
+                arrays[name][index] = value
+        for array in arrays.values():
+            array.flush()
 
 
 def new_array(path, dtype, shape):

@@ -2,6 +2,7 @@
 
     python predict.py clip.wav more.flac folder/        the emotion of each file, with all probabilities
     python predict.py talk.wav --window 3 --hop 1       emotion over time: a table and a picture per recording
+    python predict.py folder/ --same-speaker            all of one speaker: adapted to the voice
     python predict.py --mic 3                           three seconds from the microphone
 
 A model is the folder of a finished fit, such as results/default/fits/mfcc-cnn1d-fold0. All that prediction needs is
@@ -17,6 +18,7 @@ from ser.errors import UserError, run_command
 from ser.signals import install_interrupt_handler
 
 MIN_FILES_PARALLEL = 8      # fewer files are not worth starting processes for
+MIN_ADAPTATION_CLIPS = 5    # fewer say too little of a voice: docs/results.md
 
 
 def parse(arguments=None):
@@ -32,6 +34,9 @@ def parse(arguments=None):
     parser.add_argument("--committee", dest="ensemble", action="store_true", help=argparse.SUPPRESS)    # its old name
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
+    parser.add_argument("--same-speaker", action="store_true", help="all recordings are of one speaker, in several "
+                        f"emotions: from {MIN_ADAPTATION_CLIPS} of them (or windows) on, models of train.py --adapt "
+                        "speaker are used, which compare them with each other")
     parser.add_argument("--hop", metavar="S", type=float, default=1.0,
                         help="seconds from one window to the next (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", default=config.VISUALIZATIONS_DIR, type=Path,
@@ -69,25 +74,30 @@ from ser.audio import read_audio
 from ser.files import write_atomically, write_csv
 from study import export, inference
 
+ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
 AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
 
 def main(args):
     paths = audio_files(args.files)
+    run = args.results_dir / (adapted_run(args, paths) or args.run)
     folders = [Path(args.model)] if args.model else inference.select_models(
-        args.results_dir / args.run, args.ensemble, networks_only=bool(args.export))
+        run, args.ensemble, networks_only=bool(args.export))
     models = [inference.load_model(folder) for folder in folders]
     if args.export:
         return export_models(folders, args.export)
     labels, threshold = inference.common_labels(models), inference.unsure_threshold(folders)
     if args.mic:
         paths = [record_microphone(args.mic)]
-    print(f"{len(models)} models of {args.run}" if args.ensemble else f"model: {folders[0]}")
+    print(f"{len(models)} models of {run.name}" if args.ensemble else f"model: {folders[0]}")
     if inference.is_demo(folders[0]):
         print(inference.DEMO_MODEL)
+    all_segments = iter_segments(paths, models, args)
+    if inference.is_adapted(models):
+        all_segments = adapted_segments(all_segments, folders[0], args)
 
     tables, n_broken = [], 0
-    for segments in inference.in_batches(iter_segments(paths, models, args)):
+    for segments in inference.in_batches(all_segments):
         broken = [segment for segment in segments if "problem" in segment]
         for segment in broken:
             print(f"predict.py: {segment['file']}: {segment['problem']}", file=sys.stderr)
@@ -156,6 +166,38 @@ def iter_segments(paths, models, args):
         joblib.delayed(inference.load_segments)(path, specs, args.window, args.hop) for path in paths)
     for segments in tqdm(of_files, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
         yield from segments
+
+
+# -- one speaker -----------------------------------------------------------------------------------
+def adapted_run(args, paths):
+    """Name of the run with models of `train.py --adapt speaker`, where --same-speaker can use them; else None."""
+    if not args.same_speaker or args.model:
+        return None
+    name = args.run if args.run.endswith(ADAPTED) else args.run + ADAPTED
+    if not (args.results_dir / name).is_dir():
+        print(f"not adapted to the speaker: there is no {args.results_dir / name}; python train.py --adapt speaker "
+              "makes it")
+    elif len(paths) < MIN_ADAPTATION_CLIPS and not args.window:
+        print(f"not adapted to the speaker: {len(paths)} recordings, and at least {MIN_ADAPTATION_CLIPS} are needed")
+    else:
+        return name
+    return None
+
+
+def adapted_segments(segments, folder, args):
+    """All segments, each feature centred by their mean. raises : UserError"""
+    if not args.same_speaker:
+        raise UserError(f"{folder}: this model compares the recordings of one speaker with each other; say that yours "
+                        "are: --same-speaker")
+    segments = list(segments)
+    usable = [segment for segment in segments if segment.get("inputs") is not None]
+    if len(usable) < MIN_ADAPTATION_CLIPS:
+        raise UserError(f"--same-speaker: {len(usable)} recordings or windows with speech, and at least "
+                        f"{MIN_ADAPTATION_CLIPS} are needed")
+    print(f"adapted to the speaker of {len(usable)} recordings or windows; right only if they are of one voice in "
+          "several emotions")
+    inference.centre_segments(usable)
+    return segments
 
 
 # -- what is shown ---------------------------------------------------------------------------------

@@ -43,6 +43,9 @@ def parse(arguments=None):
                         "quick with --quick, demo with --demo; other data, recipe, protocol or seed add their names)")
     parser.add_argument("--protocol", choices=splits.PROTOCOLS, help="who is in training and who is tested, explained "
                         f"in ser/splits.py (default: {config.PROTOCOL}, or predefined where the data has a split)")
+    parser.add_argument("--adapt", choices=config.__annotations__["ADAPT"].values, help="speaker: features of each "
+                        "speaker centred by the speaker's own clips, labels unseen; a protocol of its own (default: "
+                        f"{config.ADAPT})")
     parser.add_argument("--recipe", choices=config.RECIPES, help="how networks are trained: tuned, or described, which "
                         f"keeps to the usual description of these networks (default: {config.RECIPE})")
     parser.add_argument("--features", nargs="+", choices=features.FEATURES, help="only these (default: "
@@ -112,7 +115,7 @@ def resolve_settings(args):
         rows = {name: row._replace(epochs=min(row.epochs, QUICK_EPOCHS)) if row.is_network else row
                 for name, row in settings.MODELS.items()}
         settings = settings.replace(MODELS=rows, ENSEMBLE_SIZE=QUICK_ENSEMBLE_SIZE)
-    flags = dict(SEED=args.seed, PROTOCOL=args.protocol, RESULTS_DIR=args.results_dir)
+    flags = dict(SEED=args.seed, PROTOCOL=args.protocol, ADAPT=args.adapt, RESULTS_DIR=args.results_dir)
     settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
     settings = override(settings, args.set)
     validate(settings, DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=settings.MODELS, PROTOCOL=splits.PROTOCOLS,
@@ -175,7 +178,7 @@ def study(args):
     protocol = predefined_if_split(args, settings, clips)
     folds = tasks.make_folds(protocol, clips, settings, args.folds)
     sentence = splits.protocol_sentence(protocol, len(folds), settings.SEED, settings.VALIDATION_FRACTION,
-                                        settings.ENSEMBLE_SIZE)
+                                        settings.ENSEMBLE_SIZE, settings.ADAPT)
     run = settings.RESULTS_DIR / (args.run or run_name(args, settings, corpus, protocol))
 
     with parallel.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
@@ -251,6 +254,7 @@ def run_name(args, settings, corpus, protocol):
                     + [corpus.short_name] * (corpus.name != corpora.RAVDESS and not args.demo)
                     + [settings.RECIPE] * (settings.RECIPE != config.RECIPE)
                     + [protocol] * (protocol != config.PROTOCOL)
+                    + ["adapted"] * (settings.ADAPT != config.ADAPT)
                     + [f"seed{settings.SEED}"] * (settings.SEED != config.SEED))
 
 

@@ -109,7 +109,8 @@ def extraction(clips, settings, jobs=-1):
     jobs : processes; -1: one per core
     """
     import data_preprocessing as data
-    clips, params = data.survey(clips, settings.CACHE_DIR, jobs), data.extraction_params(settings, settings.DEFAULT_FEATURES)
+    clips = data.survey(clips, settings.CACHE_DIR, jobs)
+    params = data.extraction_params(settings, settings.DEFAULT_FEATURES)
     start = time.perf_counter()
     with PeakMemory() as peak:
         extracted = data.build_features(clips, params, settings.CACHE_DIR, jobs)
@@ -132,7 +133,8 @@ def training(clips, settings, jobs=-1, n_held_out=N_HELD_OUT):
     estimator = networks.NetworkEnsemble(
         len(settings.CLASSES), 1, **estimators.hyperparameters(settings.MODELS["cnn1d"], settings, frame_seconds))
     with PeakMemory() as peak:
-        fitting.fit_fold(estimator, extracted.sequences["mel"], extracted.lengths["mel"], clips.label.to_numpy(), [split])
+        fitting.fit_fold(estimator, extracted.sequences["mel"], extracted.lengths["mel"], clips.label.to_numpy(),
+                         [split])
     return dict(seconds=float(estimator.history.seconds.iloc[-1]), gigabytes=peak.gigabytes)
 
 

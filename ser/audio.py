@@ -1,4 +1,4 @@
-"""Sound files in, waveforms out: read and checked, without constant offset, resampled, trimmed, brought to one level."""
+"""Sound files in, waveforms out: read, checked, freed of a constant offset, resampled, trimmed, brought to a level."""
 import re
 
 import numpy as np

@@ -59,7 +59,7 @@ class OneOf(NamedTuple):
 
 
 class Each(NamedTuple):
-    """A tuple of one or more names out of `names`, in any order; all of them, if `all_needed`; none, if `empty` may be."""
+    """A tuple of names out of `names`, in any order; all of them, if `all_needed`; at least one, unless `empty`."""
     names: tuple
     all_needed: bool = False
     empty: bool = False
@@ -69,7 +69,7 @@ class Each(NamedTuple):
             return f'a list of names, such as ("{self.names[0]}",)'
         unknown = [name for name in value if name not in self.names]
         if unknown:
-            return f"a list of names out of {', '.join(self.names)}: {unknown[0]!r} is none of them"
+            return f"a list of names out of {', '.join(map(str, self.names))}: {unknown[0]!r} is none of them"
         if self.all_needed and sorted(value) != sorted(self.names):
             return f"all of {', '.join(self.names)} (in any order)"
         return None

@@ -112,16 +112,17 @@ PROTOCOLS = {
 }
 
 
-def protocol_sentence(protocol, n_folds, seed, validation_fraction, ensemble_size):
-    """The protocol in words; it stands next to every number."""
+def protocol_sentence(protocol, n_folds, seed, validation_fraction, ensemble_size, adapt="none"):
+    """The protocol in words; it stands next to every number. adapt : "speaker" where features are centred by it."""
     row = PROTOCOLS[protocol]
     part = f"{validation_fraction:.0%} of training{' speakers' if row.speaker_independent else ''} held out"
     if row.speaker_independent is None:
         part = f"the data's own; without any, {part}"
     elif ensemble_size > 1:
         part += f", another part by each of {ensemble_size} members"
-    return (f"{row.sentence.format(n_folds=n_folds)}, seed {seed}; test read once, all choices on inner validation "
-            f"({part})")
+    adapted = ", adapted to each speaker by the speaker's own unlabelled clips" if adapt == "speaker" else ""
+    return (f"{row.sentence.format(n_folds=n_folds)}{adapted}, seed {seed}; test read once, all choices on inner "
+            f"validation ({part})")
 
 
 def assign_folds(protocol, clips, n_folds, seed):

@@ -83,7 +83,7 @@ def shared_encoder(checkpoint, sha256, blocks):
         raise UserError(f"{path}: not the weights of {checkpoint} that the model's features were made with")
     encoder = load_encoder(path, blocks)
     n_mels = encoder.input_shape[-1]
-    return tf.function(lambda x: encoder(x, training=False), autograph=False,
+    return tf.function(lambda x: keras.tree.flatten(encoder(x, training=False)), autograph=False,
                        input_signature=[tf.TensorSpec((1, None, n_mels))]), n_mels
 
 

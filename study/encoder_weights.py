@@ -3,8 +3,8 @@
     params = encoder_params("openai/whisper-base", blocks=(1, 2, 3, 4), frames_block=3)
     weights = read_weights(find_weights(params["checkpoint"]))
 
-A checkpoint is the name of a model on huggingface.co or a local file model.safetensors; the file that the environment
-variable ENCODER_WEIGHTS names goes first. The hub's files are kept in the user's cache (HF_HOME).
+A checkpoint is the name of a model on huggingface.co or a local file model.safetensors. The environment variable
+ENCODER_WEIGHTS names a file to take in place of the hub's. The hub's files are kept in the user's cache (HF_HOME).
 """
 import functools
 import hashlib
@@ -51,11 +51,14 @@ def encoder_params(checkpoint, blocks, frames_block):
 
 def find_weights(checkpoint):
     """The file with the weights; downloaded, with a progress bar, where it is not there yet. raises : UserError"""
-    local = os.environ.get("ENCODER_WEIGHTS") or (checkpoint if str(checkpoint).endswith(".safetensors") else None)
-    if local:
-        if not Path(local).is_file():
-            raise UserError(f"{local}: no such file (weights of the pretrained encoder: $ENCODER_WEIGHTS or ENCODER)")
-        return Path(local)
+    named = [Path(checkpoint)] if str(checkpoint).endswith(".safetensors") else []
+    named += [Path(os.environ["ENCODER_WEIGHTS"])] if os.environ.get("ENCODER_WEIGHTS") else []
+    if named:
+        found = next((path for path in named if path.is_file()), None)
+        if not found:
+            raise UserError(f"{named[-1]}: no such file (weights of the pretrained encoder: ENCODER in config.py, or "
+                            "$ENCODER_WEIGHTS)")
+        return found
     try:
         import huggingface_hub
         from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -70,7 +73,7 @@ def find_weights(checkpoint):
 
 
 def download(checkpoint):
-    """Fetch the weights of a checkpoint from the hub, and compare them with the hub's own SHA-256. raises : UserError"""
+    """Fetch the weights of a checkpoint from the hub; compared with the hub's own SHA-256. raises : UserError"""
     import huggingface_hub
     print(f"weights of {checkpoint}, from huggingface.co, once:")
     try:

@@ -18,7 +18,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import features
-from ser import metrics
+from ser import adaptation, metrics
 from ser.audio import prepare_waveform, read_audio
 from ser.errors import UserError
 from ser.files import hash_json
@@ -30,8 +30,8 @@ SHORT_SECONDS = 0.5             # after trimming; less than a word
 MAX_CLIPPED_FRACTION = 0.001    # of the samples at full scale, from which on clipping is audible
 CLIPPING_LEVEL = 0.999          # full scale is 1
 PAUSE_DB = 40                   # a window whose loudest sample is this far below the recording's is a pause
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "mean", "std", "temperature", "loading",
-                 "params")
+METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "adapt", "mean", "std",
+                 "temperature", "loading", "params")
 BATCH_SEGMENTS = 256            # windows in memory
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
 
@@ -121,6 +121,14 @@ def is_demo(folder):
     """Whether the model in a fit's folder was trained on the synthesised demo corpus."""
     config = folder.resolve() / "../../config.json"
     return config.exists() and json.loads(config.read_text()).get("demo", False)
+
+
+def is_adapted(models):
+    """Whether models take features that are centred by the speaker's own clips. raises : UserError for both kinds"""
+    adapted = {model.metadata["adapt"] == "speaker" for model in models}
+    if len(adapted) > 1:
+        raise UserError("models with and without --adapt speaker cannot be averaged")
+    return adapted.pop()
 
 
 def common_labels(models):
@@ -228,6 +236,16 @@ def in_batches(segments, size=BATCH_SEGMENTS):
             batch = []
     if batch:
         yield batch
+
+
+def centre_segments(segments):
+    """Adapts segments of one speaker, all with inputs: each input is centred by their mean (ser/adaptation.py)."""
+    for key in segments[0]["inputs"]:
+        x, lengths = (np.array(values) for values in zip(*(segment["inputs"][key] for segment in segments)))
+        lengths = lengths if x.ndim == 3 else None
+        centred = adaptation.centre(x, adaptation.mean_of(x, lengths), lengths)
+        for segment, own in zip(segments, centred):
+            segment["inputs"][key] = own, segment["inputs"][key][1]
 
 
 # -- predictions -------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def n_columns(feature, extracted):
 def preprocessing_of(feature, extraction):
     """What prediction needs to know of the extraction of a feature."""
     return dict(loading=extraction.loading, params=extraction.params_of(feature), seconds=extraction.clip_seconds,
-                n_frames=extraction.n_frames(feature))
+                n_frames=extraction.n_frames(feature), adapt=extraction.adapt)
 
 
 def pending_tasks(run, tasks, overwrite=False):

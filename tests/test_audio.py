@@ -9,7 +9,7 @@ from sounds import SR, clip_name, tone, write
 from ser import audio
 from ser.errors import UserError
 
-LOAD = {"sr": SR, "trim_db": None, "peak_normalise": False}
+LOAD = {"sr": SR, "trim_db": None, "level": "recorded"}
 PCM = 2**-15                # full scale is 1; the step of a 16-bit file
 FREQUENCY = 1e-3            # relative, 2 cents; a second of sound resolves far less than a hertz
 
@@ -99,15 +99,16 @@ def test_an_open_file_reads_as_its_path_does(tmp_path):
 
 
 # -- loading ---------------------------------------------------------------------------------------
-def test_equal_channels_are_mono_and_others_are_averaged(tmp_path):
+def test_equal_channels_are_mono(tmp_path):
     y = np.round(tone() / PCM) * PCM
-    mono = audio.load_waveform(write(tmp_path, "mono.wav", y), **LOAD)
+    y -= y.mean()
+    mono = audio.load_waveform(write(tmp_path, "mono.wav", y, subtype="FLOAT"), **LOAD)
     stereo = audio.load_waveform(write(tmp_path, "stereo.wav", np.stack([y, y], axis=1)), **LOAD)
     left = audio.load_waveform(write(tmp_path, "left.wav", np.stack([y, 0 * y], axis=1)), **LOAD)
     assert mono.dtype == np.float32 and mono.shape == y.shape
     np.testing.assert_array_equal(mono, y)
     np.testing.assert_array_equal(stereo, mono)
-    np.testing.assert_array_equal(left, mono / 2)
+    np.testing.assert_array_equal(left, mono)                           # a silent channel is left out
 
 
 @pytest.mark.parametrize("name, sr", [("a.wav", 8000), ("a.wav", 22_050), ("a.wav", 44_100), ("a.wav", 48_000),
@@ -139,14 +140,57 @@ def test_trimming_cuts_silence_at_both_ends_and_keeps_the_rest(tmp_path):
 
 
 @pytest.mark.parametrize("amplitude", [0.01, 0.9])
-def test_peak_normalise(amplitude, tmp_path):
+def test_the_level_is_as_recorded_or_made_equal(amplitude, tmp_path):
     path = write(tmp_path, "a.wav", tone(amplitude=amplitude))
-    assert np.abs(audio.load_waveform(path, **LOAD | {"peak_normalise": True})).max() == 1
+    assert np.abs(audio.load_waveform(path, **LOAD | {"level": "peak"})).max() == 1
     assert np.abs(audio.load_waveform(path, **LOAD)).max() == pytest.approx(amplitude, rel=0.01)   # beside the crest
+    assert rms(audio.load_waveform(path, **LOAD | {"level": "speech"})) == pytest.approx(10 ** (-26 / 20), rel=0.01)
 
 
-@pytest.mark.parametrize("changes", [{}, {"trim_db": 30.0}, {"peak_normalise": True}])
+def test_the_level_of_speech_is_that_of_its_loudest_half_second(tmp_path):
+    y = np.concatenate([tone(amplitude=0.01, seconds=2), tone(amplitude=0.1, seconds=0.8), 0 * tone(seconds=3)])
+    levelled = audio.prepare_waveform(y, SR, **LOAD | {"level": "speech"})
+    assert rms(levelled[2 * SR:round(2.8 * SR)]) == pytest.approx(10 ** (-26 / 20), rel=0.02)
+    np.testing.assert_allclose(levelled, y * (levelled.max() / y.max()), rtol=1e-5)
+    for gain in (1e-3, 20):                     # pauses and the microphone change nothing
+        again = audio.prepare_waveform(gain * y, SR, **LOAD | {"level": "speech"})
+        np.testing.assert_allclose(again, levelled, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"trim_db": 30.0}, {"level": "peak"}, {"level": "speech"}])
 def test_a_waveform_in_memory_passes_through_the_same_steps(changes, tmp_path):
     path = write(tmp_path, "a.wav", np.pad(tone(sr=44_100), 22_050), sr=44_100)
-    np.testing.assert_array_equal(audio.resample_and_trim(*audio.read_audio(path), **LOAD | changes),
+    np.testing.assert_array_equal(audio.prepare_waveform(*audio.read_audio(path), **LOAD | changes),
                                   audio.load_waveform(path, **LOAD | changes))
+
+
+# -- what microphones do ---------------------------------------------------------------------------
+@pytest.mark.parametrize("offset", [0.002, 0.05, -0.3])
+def test_a_constant_offset_is_gone_before_anything_else(offset, tmp_path):
+    quiet, loud = np.zeros(SR // 2, np.float32), tone(amplitude=0.1)
+    y = np.concatenate([quiet, loud, quiet])
+    plain, moved = (audio.load_waveform(write(tmp_path, name, samples, subtype="FLOAT"), **LOAD | {"trim_db": 30.0})
+                    for name, samples in (("plain.wav", y), ("moved.wav", y + offset)))
+    np.testing.assert_allclose(moved, plain, atol=1e-6)
+    assert len(plain) < SR + 2 * 2048
+
+
+@pytest.mark.parametrize("hiss_db", [-70, -50, -40])
+def test_trimming_survives_hiss(hiss_db):
+    """The level of the ends never falls 30 dB below that of the speech, where hiss is in all of it."""
+    rng, quiet = np.random.default_rng(0), np.zeros(SR // 2, np.float32)
+    y = np.concatenate([quiet, tone(amplitude=0.2), quiet])                    # -17 dBFS
+    noisy = y + np.float32(10 ** (hiss_db / 20)) * rng.standard_normal(len(y), dtype=np.float32)
+    assert SR <= len(audio.trim_ends(noisy, 30.0)) <= SR + 2 * 2048
+
+
+def test_noise_alone_is_not_trimmed_away():
+    y = np.random.default_rng(0).normal(0, 0.1, SR).astype(np.float32)
+    assert len(audio.trim_ends(y, 30.0)) == len(y)
+
+
+@pytest.mark.parametrize("right, expected", [(1, 1), (0.5, 0.75), (-1, 1), (0, 1), (-0.2, 1)])
+def test_a_silent_or_inverted_channel_does_not_take_the_sound_away(right, expected):
+    y = tone()
+    np.testing.assert_allclose(audio.mix_channels(np.stack([y, right * y], axis=1)), expected * y, atol=1e-6)
+    assert np.abs(audio.mix_channels(np.zeros((10, 2), np.float32))).max() == 0

@@ -59,7 +59,7 @@ def test_identical_sound_is_one_recording(tmp_path):
 
 def test_a_survey_is_kept_and_reads_back_the_same(demo_folder, tmp_path, monkeypatch):
     first = dp.survey(clips_in(demo_folder), tmp_path, jobs=1)
-    monkeypatch.setattr(dp, "inspect_clip", None)                       # a second look would fail
+    monkeypatch.setattr("ser.survey.inspect_clip", None)                       # a second look would fail
     pd.testing.assert_frame_equal(dp.survey(clips_in(demo_folder), tmp_path, jobs=1), first, check_exact=True)
 
 
@@ -248,8 +248,8 @@ def plain(settings):
 
 
 def arrays_of(built):
-    return {"lengths": built.lengths, "trimmed_seconds": built.trimmed_seconds,
-            **{(kind, name): array for kind in ("sequences", "functionals")
+    return {"trimmed_seconds": built.trimmed_seconds,
+            **{(kind, name): array for kind in ("sequences", "functionals", "lengths")
                for name, array in getattr(built, kind).items()}}
 
 
@@ -264,7 +264,7 @@ def test_shapes(built):
     widths = {"mfcc": 40, "mel": 128, "gauss": 40}
     assert {name: x.shape for name, x in built.sequences.items()} == {n: (16, 3, 60, w) for n, w in widths.items()}
     assert {name: x.shape for name, x in built.functionals.items()} == {n: (16, 3, 13 * w) for n, w in widths.items()}
-    assert built.lengths.shape == (16, 3) and built.trimmed_seconds.shape == (16,)
+    assert built.lengths["mfcc"].shape == (16, 3) and built.trimmed_seconds.shape == (16,)
     assert all(isinstance(x, np.memmap) and x.dtype == np.float32
                for x in (*built.sequences.values(), *built.functionals.values()))
 
@@ -292,12 +292,12 @@ def test_every_variant_is_as_computed_by_hand(built, clips):
                   fmin=0.0, fmax=SR / 2, top_db=80.0)
     cuts = 0
     for row, clip in enumerate(clips.itertuples()):
-        y = load_waveform(clip.path, sr=SR, trim_db=30.0, peak_normalise=False)
+        y = load_waveform(clip.path, sr=SR, trim_db=30.0, level="recorded")
         copies = [copy_of(y, copy, seed=config.SEED, file=clip.file) for copy in (1, 2)]
         assert built.trimmed_seconds[row] == len(y) / SR
         for variant, waveform in enumerate([y, *copies]):
             expected, real = by_hand(waveform, 60, params)
-            assert built.lengths[row, variant] == real == min(60, 1 + len(waveform) // config.HOP_LENGTH)
+            assert built.lengths["mfcc"][row, variant] == real == min(60, 1 + len(waveform) // config.HOP_LENGTH)
             cuts += 1 + len(waveform) // config.HOP_LENGTH > 60
             for name, x in expected.items():
                 np.testing.assert_array_equal(built.sequences[name][row, variant], x)
@@ -323,9 +323,10 @@ def test_without_copies_there_is_the_clip_alone(clips, extraction, built, tmp_pa
 
 
 CHANGES = dict(
-    SAMPLE_RATE=16_000, TRIM_DB=20.0, PEAK_NORMALISE=True, CLIP_SECONDS=2.0, N_FFT=1024, HOP_LENGTH=256, N_MELS=64,
+    SAMPLE_RATE=16_000, TRIM_DB=20.0, LEVEL="speech", CLIP_SECONDS=2.0, N_FFT=1024, HOP_LENGTH=256, N_MELS=64,
     N_MFCC=13, N_GAUSS=32, N_GAUSS_COEFFICIENTS=13, F_MIN=50.0, F_MAX=8000.0, TOP_DB=60.0, N_AUGMENTED=3,
-    STRETCH_RATE=(0.9, 1.1), PITCH_SEMITONES=(-1.0, 1.0), NOISE_SNR_DB=(40.0, 50.0), SEED=43)
+    STRETCH_RATE=(0.9, 1.1), PITCH_SEMITONES=(-1.0, 1.0), NOISE_SNR_DB=(40.0, 50.0), ALTERATIONS=("room",),
+    ADAPT="speaker", SEED=43)
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -412,7 +413,7 @@ def test_a_stop_half_way_leaves_nothing_and_the_next_call_builds_all(stop, clips
         dp.build_features(clips[:4], plain, tmp_path, jobs=1)
     assert next(count) == 3                                             # it did begin
     assert not list(tmp_path.iterdir())
-    assert dp.build_features(clips[:4], plain, tmp_path, jobs=1).lengths.all()
+    assert dp.build_features(clips[:4], plain, tmp_path, jobs=1).lengths["mfcc"].all()
 
 
 def test_when_another_process_was_faster_its_entry_is_used(clips, plain, tmp_path, monkeypatch):
@@ -433,7 +434,7 @@ def test_when_another_process_was_faster_its_entry_is_used(clips, plain, tmp_pat
     ids=["empty", "cut off", "missing"])
 def test_a_damaged_entry_is_named(damage, clips, plain, tmp_path):
     built = dp.build_features(clips[:2], plain, tmp_path, jobs=1)
-    damage(tmp_path / f"features-{built.key}" / "lengths.npy")
+    damage(tmp_path / f"features-{built.key}" / "mfcc-lengths.npy")
     with pytest.raises(UserError, match=rf"features-{built.key}: damaged \(.*\); delete it, and the next run makes it"):
         dp.build_features(clips[:2], plain, tmp_path, jobs=1)
 
@@ -445,7 +446,7 @@ def test_leftovers_of_a_killed_process_do_no_harm(clips, plain, tmp_path):
         folder.mkdir()
         (folder / "mel-sequences.npy").write_bytes(b"half")
     os.utime(old, (0, 0))
-    assert dp.build_features(clips[:2], plain, tmp_path, jobs=1).lengths.shape == (2, 1)
+    assert dp.build_features(clips[:2], plain, tmp_path, jobs=1).lengths["mfcc"].shape == (2, 1)
     assert {path.name for path in tmp_path.iterdir()} == {entry, running.name}
 
 

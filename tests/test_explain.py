@@ -104,7 +104,7 @@ def test_examples_are_the_clips_themselves_without_pickle(tmp_path):
                               actor=[1, 2, 2])).set_index(pd.Index([7, 7, 9]))
     mfcc = np.random.default_rng(0).random((3, 3, 5, 4)).astype(np.float16)
     lengths = np.array([[5, 1, 1], [3, 2, 2], [4, 1, 1]])
-    explain.write_examples(tmp_path, clips, {"mfcc": mfcc, "mel": mfcc + 1}, lengths)
+    explain.write_examples(tmp_path, clips, {"mfcc": mfcc, "mel": mfcc + 1}, dict(mfcc=lengths, mel=lengths))
     with np.load(tmp_path / "examples.npz", allow_pickle=False) as stored:
         assert list(stored["emotions"]) == list(EMOTIONS) and list(stored["files"]) == ["c.wav", "b.wav"]
         assert list(stored["lengths"]) == [4, 3] and list(stored["axes"]) == ["coefficient", "band"]
@@ -127,7 +127,8 @@ def corpus():
     functionals = rng.normal(0, 1, (N_CLIPS, 2, N_FUNCTIONALS * 2)).astype(np.float32)
     sad = np.arange(N_CLIPS) % 2
     sequences[:, 0, :, 0], functionals[:, 0, 4] = 2.0 * sad[:, None] - 1, 2.0 * sad - 1     # 4: of the functional `min`
-    return SimpleNamespace(sequences={"mfcc": sequences, "mel": sequences + 10}, lengths=np.full((N_CLIPS, 2), 5),
+    return SimpleNamespace(sequences={"mfcc": sequences, "mel": sequences + 10},
+                           lengths=dict.fromkeys(("mfcc", "mel"), np.full((N_CLIPS, 2), 5)),
                            functionals={"mfcc": functionals, "mel": functionals}, labels=sad,
                            files=np.array([f"{k}.wav" for k in range(N_CLIPS)]))
 

@@ -7,12 +7,12 @@ import pytest
 
 import config
 import features
-from ser import splits
+from ser import alterations, splits
 from ser.errors import UserError
 from ser.settings import Each, Interval, Model, Models, OneOf, Real, Text, Whole, override, read_settings, validate
 
 KNOWN = dict(DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=config.MODELS, PROTOCOL=splits.PROTOCOLS,
-             RECIPE=config.RECIPES)
+             ALTERATIONS=alterations.ALTERATIONS, RECIPE=config.RECIPES)
 NAMES = ("red", "green")
 ROW = Model("model:mlp", "functionals", "MLP", 40, 64, "adamw", 2e-3)
 
@@ -30,6 +30,7 @@ ROW = Model("model:mlp", "functionals", "MLP", 40, 64, "adamw", 2e-3)
     (OneOf((True, False)), [True, False], ["True", None, 2], "one of True, False"),
     (Each(NAMES), [("red",), ["green", "red"]], ["red", (), None, 5], 'a list of names, such as ("red",)'),
     (Each(NAMES), [NAMES], [("red", "blue")], "a list of names out of red, green: 'blue' is none of them"),
+    (Each(NAMES, empty=True), [(), NAMES], ["red", None], 'a list of names, such as ("red",)'),
     (Each(NAMES, all_needed=True), [NAMES, NAMES[::-1]], [("red",), ("red", "green", "red")],
      "all of red, green (in any order)"),
     (Text(), ["name", Path("folder"), Path()], ["", None, 5, ("a",)], "a path or a name"),
@@ -71,8 +72,8 @@ def test_limits_that_are_settings_exist_and_are_checked_before():
 
 
 @pytest.mark.parametrize("name, value, words", [
-    ("DEFAULT_FEATURES", ("mfcc", "chroma"), "a list of names out of mfcc, mel, gauss, all: 'chroma' is none of"),
-    ("DEFAULT_MODELS", ("cnn2d",), "a list of names out of cnn1d, bilstm, hybrid, mlp, svm, dtw: 'cnn2d' is none"),
+    ("DEFAULT_FEATURES", ("mfcc", "chroma"), "whisper, whisper_frames: 'chroma' is none of"),
+    ("DEFAULT_MODELS", ("cnn2d",), "a list of names out of cnn1d, bilstm, hybrid, mlp, svm, dtw, linear: 'cnn2d'"),
     ("DEFAULT_FEATURES", "mfcc", "DEFAULT_FEATURES = 'mfcc' is not a list of names, such as (\"mfcc\",)"),
     ("DEFAULT_MODELS", (), "DEFAULT_MODELS = () is not a list of names"),
     ("LR_SCHEDULE", "linear", "LR_SCHEDULE = 'linear' is not one of cosine, plateau"),
@@ -92,7 +93,10 @@ def test_limits_that_are_settings_exist_and_are_checked_before():
     ("SEED", -1, "SEED = -1 is not a whole number within 0 .. 4294967295"),
     ("STRETCH_RATE", 1.1, "STRETCH_RATE = 1.1 is not a pair (lowest, highest) within 0.25 .. 4"),
     ("STRETCH_RATE", (1.2, 0.8), "STRETCH_RATE = (1.2, 0.8) is not a pair"),
-    ("PEAK_NORMALISE", "no", "PEAK_NORMALISE = 'no' is not one of True, False"),
+    ("LEVEL", "loud", "LEVEL = 'loud' is not one of recorded, peak, speech"),
+    ("ALTERATIONS", ("fire",), "ALTERATIONS = ('fire',) is not a list of names out of room, voices"),
+    ("ADAPT", "everyone", "ADAPT = 'everyone' is not one of none, speaker"),
+    ("ENCODER_BLOCKS", (1, 99), "99 is none of them"),
     ("RUN_NAME", "", "RUN_NAME = '' is not a path or a name"),
     ("MODELS", config.MODELS | {"mlp": config.MODELS["mlp"]._replace(epochs=2.5)},
      "MODELS is not usable: mlp.epochs = 2.5 is not a whole number within 1 .. 100000"),
@@ -116,7 +120,7 @@ def test_a_setting_that_cannot_work_is_named(monkeypatch, name, value, words):
 
 def test_what_no_network_needs_is_not_asked_of_an_svm():
     rows = {name: row for name, row in config.MODELS.items() if not row.is_network}
-    assert set(rows) == {"svm", "dtw"}
+    assert set(rows) == {"svm", "dtw", "linear"}
     validate(read_settings(config).replace(MODELS=rows, DEFAULT_MODELS=("svm",), TRIM_DB=None, CEPSTRAL_DECAY=None,
                                            DATA_DIR=None), **KNOWN | {"DEFAULT_MODELS": rows})
 
@@ -135,7 +139,7 @@ def test_a_recipe_changes_settings_and_every_network_but_no_other_model(settings
     changed = before.with_recipe(EMA_DECAY=0, epochs=7)
     assert (changed.EMA_DECAY, changed.N_FFT) == (0, before.N_FFT)
     assert {name: row.epochs for name, row in changed.MODELS.items()} == dict(
-        dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 7), svm=None, dtw=None)
+        dict.fromkeys(("cnn1d", "bilstm", "hybrid", "mlp"), 7), svm=None, dtw=None, linear=None)
     assert changed.MODELS["mlp"]._replace(epochs=40) == config.MODELS["mlp"]
     assert before.with_recipe().values() == before.values()
 
@@ -145,7 +149,7 @@ def test_a_recipe_changes_settings_and_every_network_but_no_other_model(settings
     ("SAMPLE_RATE=16000", "SAMPLE_RATE", 16_000),
     ("EMA_DECAY = 0.999", "EMA_DECAY", 0.999),
     ("TRIM_DB=None", "TRIM_DB", None),
-    ("PEAK_NORMALISE=True", "PEAK_NORMALISE", True),
+    ("ALTERATIONS=('room', 'gain')", "ALTERATIONS", ("room", "gain")),
     ("STRETCH_RATE=(0.9, 1.1)", "STRETCH_RATE", (0.9, 1.1)),
     ("DEFAULT_FEATURES=('mel',)", "DEFAULT_FEATURES", ("mel",)),
     ("LR_SCHEDULE=plateau", "LR_SCHEDULE", "plateau"),

@@ -14,8 +14,9 @@ from study import runs, tasks
 
 N_CLIPS = 160
 SETTINGS = read_settings(config).replace(N_FOLDS=3, ENSEMBLE_SIZE=2)
-EXTRACTED = SimpleNamespace(functionals={name: np.empty((1, 1, 13 * n)) for name, n in (
-    ("mfcc", 40), ("mel", 40), ("gauss", 40), ("all", 120))})
+EXTRACTED = SimpleNamespace(sequences={name: np.empty((1, 1, 5, 40)) for name in ("mfcc", "mel", "gauss")},
+                            functionals={name: np.empty((1, 1, 13 * n)) for name, n in (
+                                ("mfcc", 40), ("mel", 40), ("gauss", 40), ("all", 120))})
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,12 @@ def changed_models(before, after):
 
 def test_every_fit_has_an_id_of_its_own_that_stays(clips, folds):
     ids = fit_ids(clips, folds)
-    assert len(set(ids.values())) == len(ids) == 2 * 6 * 3 and fit_ids(clips, folds) == ids
+    assert len(set(ids.values())) == len(ids) == 2 * 7 * 3 and fit_ids(clips, folds) == ids
 
 
 def test_a_feature_of_functionals_alone_has_no_fits_of_models_on_frames(clips, folds):
     assert {model for feature, model, _ in fit_ids(clips, folds, names=("mfcc", "all")) if feature == "all"} == {
-        "mlp", "svm"}
+        "mlp", "svm", "linear"}
 
 
 @pytest.mark.parametrize("told", [{"label": 3}, {"actor": 2}])
@@ -99,7 +100,8 @@ NETWORKS = {"cnn1d", "bilstm", "hybrid", "mlp"}
     ("TIME_MASK_SECONDS=0.5", NETWORKS),
     ("MODELS.dtw.input=functionals", {"dtw"}),
     ("SVM_C=3.0", {"svm", "dtw"}),
-    ("SEED=7", NETWORKS | {"svm", "dtw"}),
+    ("LINEAR_PENALTY=3.0", {"linear"}),
+    ("SEED=7", NETWORKS | {"svm", "dtw", "linear"}),
     ("RUN_NAME=other", set()),
     ("CACHE_DIR=elsewhere", set()),
     ("MODELS.mlp.label=Perceptron", set()),

@@ -31,18 +31,19 @@ OLD_PROTOCOLS = {"luna": "luna_jimenez", "given": "predefined"}
 def parse(arguments=None):
     parser = argparse.ArgumentParser(
         description="Train every model on every feature under cross-validation. Settings: config.py.")
-    parser.add_argument("--data-dir", metavar="PLACE", help="folder with the clips of RAVDESS, EMO-DB, CREMA-D, SAVEE "
-                        "or TESS, or a CSV of your own: path,emotion,speaker[,recording,split] (default: "
-                        "$RAVDESS_DIR, else DATA_DIR in config.py, else the project's folder)")
-    parser.add_argument("--train-on", metavar="PLACE", help="cross-corpus, with --test-on: train on the clips of one "
-                        "place, test on those of another, on the emotions that both have")
-    parser.add_argument("--test-on", metavar="PLACE", help="see --train-on")
+    parser.add_argument("--data-dir", nargs="+", metavar="PLACE", help="folder with the clips of RAVDESS, EMO-DB, "
+                        "CREMA-D, SAVEE or TESS, or a CSV of your own: path,emotion,speaker[,recording,split] "
+                        "(default: $RAVDESS_DIR, else DATA_DIR in config.py, else the project's folder); of several, "
+                        "the emotions that all have")
+    parser.add_argument("--train-on", nargs="+", metavar="PLACE", help="cross-corpus, with --test-on: train on the "
+                        "clips of some places, test on those of others, on the emotions that all have")
+    parser.add_argument("--test-on", nargs="+", metavar="PLACE", help="see --train-on")
     parser.add_argument("--results-dir", metavar="DIR", type=Path, help=f"folder for the runs (default: "
                         f"{config.RESULTS_DIR})")
     parser.add_argument("--run", metavar="NAME", help=f"name of the run folder (default: {config.RUN_NAME}; "
                         "quick with --quick, demo with --demo; other data, recipe, protocol or seed add their names)")
     parser.add_argument("--protocol", choices=splits.PROTOCOLS, help="who is in training and who is tested, explained "
-                        f"in ser/splits.py (default: {config.PROTOCOL}, or predefined where the data has a split)")
+                        f"in ser/splits.py (default: {config.PROTOCOL}; on other data speakers, or its own split)")
     parser.add_argument("--adapt", choices=config.__annotations__["ADAPT"].values, help="speaker: features of each "
                         "speaker centred by the speaker's own clips, labels unseen; a protocol of its own (default: "
                         f"{config.ADAPT})")
@@ -133,10 +134,8 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
         processor.pin()
 
 import importlib.metadata
-import math
 import os
 import platform
-import textwrap
 import time
 from dataclasses import replace
 
@@ -145,6 +144,7 @@ import joblib
 import data_preprocessing as data
 from ser import corpora, demo_corpus
 from study import estimators, explain, final, runs, tasks
+from study.printed import print_summary, say
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib", "numba")
@@ -175,7 +175,7 @@ def study(args):
     say(data.data_report(corpus, clips))
 
     # -- split -----------------------------------------------------------------------------------------
-    protocol = predefined_if_split(args, settings, clips)
+    protocol = choose_protocol(args, settings, corpus, clips)
     folds = tasks.make_folds(protocol, clips, settings, args.folds)
     sentence = splits.protocol_sentence(protocol, len(folds), settings.SEED, settings.VALIDATION_FRACTION,
                                         settings.ENSEMBLE_SIZE, settings.ADAPT)
@@ -213,7 +213,7 @@ def study(args):
         if args.final:
             train_final(run, wanted, len(folds), tables, extracted, workers, settings)
     # -- results ---------------------------------------------------------------------------------------
-    print_summary(summary, plan, time.time() - began)
+    print_summary(summary, plan, tables["predictions"], time.time() - began)
     if not args.quick:
         explain_models(run, extracted, workers.jobs)
     if args.demo:
@@ -231,15 +231,21 @@ def load_corpus(args, settings):
         demo_corpus.write_corpus(folder)
         return replace(corpora.find_corpus(folder, settings.CLASSES), name="synthesised demo corpus", complete=None)
     if args.train_on:
-        return corpora.join_corpora(*(corpora.find_corpus(place, settings.CLASSES)
-                                      for place in (args.train_on, args.test_on)))
-    return corpora.find_corpus(corpora.data_dir(args.data_dir, settings.DATA_DIR), settings.CLASSES)
+        return corpora.join_corpora(*([corpora.find_corpus(place, settings.CLASSES) for place in places]
+                                      for places in (args.train_on, args.test_on)))
+    found = [corpora.find_corpus(corpora.data_dir(place, settings.DATA_DIR), settings.CLASSES)
+             for place in args.data_dir or [None]]
+    return corpora.join_corpora(found) if len(found) > 1 else found[0]
 
 
-def predefined_if_split(args, settings, clips):
-    """The protocol: that of the settings, but the data's own split where it has one and nothing else was asked for."""
-    asked = args.demo or args.protocol or "PROTOCOL" in settings.overridden
-    return "predefined" if "split" in clips and not asked else settings.PROTOCOL
+def choose_protocol(args, settings, corpus, clips):
+    """The protocol: what was asked for; else the data's own split where it has one; else, for data of one's own, folds
+    of speakers where there are two or more; else that of the settings."""
+    if args.demo or args.protocol or "PROTOCOL" in settings.overridden or settings.PROTOCOL != "stratified":
+        return settings.PROTOCOL
+    if "split" in clips:
+        return "predefined"
+    return "speakers" if corpus.name != corpora.RAVDESS and clips.actor.nunique() > 1 else settings.PROTOCOL
 
 
 def in_table_order(names, table):
@@ -315,30 +321,6 @@ def explain_models(run, extracted, jobs):
     with parallel.parallel_backend("loky", jobs=min(jobs, 2)) as workers:       # one task; 1 would be this process
         joblib.Parallel(workers.jobs)([joblib.delayed(explain.run_in_worker)(
             os.getpid(), run, extracted.sequences, extracted.functionals, extracted.lengths)])
-
-
-# -- results ---------------------------------------------------------------------------------------
-def print_summary(summary, plan, seconds):
-    """The table of the study; mean and standard deviation over folds, in per cent."""
-    say(f"\n{plan.protocol}")
-    print(f"{'feature':7} {'model':8} {'folds':>5} {'accuracy':>12} {'95 % interval':>13} {'UAR':>12} "
-          f"{'weighted F1':>12} {'p':>6} {'parameters':>10} {'s/fit':>5}")
-    for row in summary.itertuples():
-        cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
-                 .removesuffix(" +- nan") for name in ("accuracy", "uar", "weighted_f1")}      # nan: of a single fold
-        interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
-        p = "" if math.isnan(row.p_against_best) else f"{row.p_against_best:.3f}"
-        print(f"{row.feature:7} {row.model:8} {row.folds:5} {cells['accuracy']:>12} {interval:>13} {cells['uar']:>12} "
-              f"{cells['weighted_f1']:>12} {p:>6} {row.parameters:10,} {row.fit_seconds:5.0f}")
-    say(f"per cent, mean +- standard deviation over the finished folds (of {len(plan.folds)}); interval: bootstrap "
-        f"over actors; p: corrected t-test against the model with the best validation accuracy; chance "
-        f"{100 / len(plan.classes):.1f}; this command took {seconds / 60:.1f} min")
-
-
-def say(text):
-    """Print text in lines of at most 100 columns."""
-    for line in text.split("\n"):
-        print(textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
 
 
 if __name__ == "__main__":

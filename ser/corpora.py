@@ -2,7 +2,7 @@
 
     find_corpus(place)          RAVDESS, or another row of CORPORA, known by its file names; or a manifest, say my.csv:
                                 path,emotion,speaker[,recording,split,sex,intensity,statement,repetition]
-    join_corpora(train, test)   cross-corpus: one to train on, the other to test on, the emotions they share
+    join_corpora(train, test)   several as one; some to train on, others to test on: the emotions they share
 
 `recording` names clips that are parts or copies of one recording and stay on one side of every split; `split` is train,
 validation or test, for a split of one's own (`--protocol predefined`). A path is relative to the CSV. Nothing is
@@ -244,24 +244,32 @@ def read_manifest(path, class_order=EMOTIONS):
     return make_corpus(path.stem, rows, left_out, class_order)
 
 
-# -- two at once -----------------------------------------------------------------------------------
-def join_corpora(train, test):
-    """One Corpus to train on and another to test on, as one with a column split; the emotions that both have.
+# -- several at once -------------------------------------------------------------------------------
+def join_corpora(train, test=()):
+    """Several corpora as one, on the emotions that all of them have: with a column corpus, and where some are there to
+    test on, a column split.
 
-    raises : UserError when they share fewer than two
+    train, test : [Corpus, ...]
+    raises      : UserError when they share fewer than two emotions
     """
-    shared = [emotion for emotion in train.classes if emotion in set(test.clips.emotion) & set(train.clips.emotion)]
+    both = [*train, *test]
+    shared = [emotion for emotion in both[0].classes if all(emotion in set(own.clips.emotion) for own in both)]
     if len(shared) < 2:
-        raise UserError(f"{train.name} and {test.name} share {len(shared)} emotions; two are needed")
-    rows, not_shared = {}, []
-    for number, (part, own) in enumerate((("train", train), ("test", test)), start=1):
+        names = " and ".join(own.name for own in both)
+        raise UserError(f"{names} share {len(shared)} emotions; two are needed")
+    rows, not_shared, short_names = {}, [], [own.short_name for own in both]
+    for number, own in enumerate(both, start=1):
+        file_prefix = f"{number}-{own.short_name}"
+        name = file_prefix if short_names.count(own.short_name) > 1 else own.short_name
         for row in own.clips.drop(columns="label").to_dict("records"):
-            if row["emotion"] in shared:
-                row.update(actor=f"{own.short_name}-{row['actor']}", split=part)
-                if "recording" in row:
-                    row["recording"] = f"{number}-{own.short_name}/{row['recording']}"
-                rows[f"{number}-{own.short_name}/{row.pop('file')}"] = row
-            else:
+            if row["emotion"] not in shared:
                 not_shared.append(row["file"])
-    return make_corpus(f"{train.name} to {test.name}", rows, {"emotion not shared": not_shared}, shared,
-                       all_classes=True)
+                continue
+            row.update(actor=f"{name}-{row['actor']}", corpus=name)
+            if test:
+                row["split"] = "train" if number <= len(train) else "test"
+            if "recording" in row:
+                row["recording"] = f"{file_prefix}/{row['recording']}"
+            rows[f"{file_prefix}/{row.pop('file')}"] = row
+    name = " to ".join(" + ".join(own.name for own in side) for side in (train, test) if side)
+    return make_corpus(name, rows, {"emotion not shared": not_shared}, shared, all_classes=True)

@@ -6,8 +6,8 @@
     luna_jimenez  5 folds of speakers, those of Luna-Jimenez et al. 2021; speaker-independent
     loso          leave one speaker out; speaker-independent
     sentence      train on one of the two sentences, test on the other; speaker-dependent
-    speakers      N_FOLDS folds of speakers, stratified by emotion as far as speakers can be, for data of one's own;
-                  speaker-independent
+    speakers      N_FOLDS folds of speakers (as many as there are speakers, if those are fewer), stratified by emotion
+                  as far as speakers can be; speaker-independent, and the default for data of one's own
     predefined    one fold: the split in the table of clips, such as a manifest's or that of --train-on and --test-on
 
 Speaker-dependent: the same speakers in training and test. Speaker-independent: nobody who is tested is in training. A
@@ -67,8 +67,9 @@ def leave_one_out(clips, n_folds, seed, *, column, name):
 
 def speakers(clips, n_folds, seed):
     from sklearn.model_selection import StratifiedGroupKFold
-    if clips.actor.nunique() < n_folds:
-        raise ValueError(f"{n_folds} folds of speakers need as many speakers, and there are {clips.actor.nunique()}")
+    n_folds = min(n_folds, clips.actor.nunique())
+    if n_folds < 2:
+        raise ValueError("folds of speakers need at least two speakers, and there is one")
     fold_of_clip = np.empty(len(clips), int)
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     for fold, (_, test) in enumerate(splitter.split(clips, clips.label, groups=clips.actor)):

@@ -9,8 +9,7 @@ import pytest
 from sounds import clip_name, files_of, write
 
 import config
-import data_preprocessing
-from ser import corpora
+from ser import corpora, survey
 from ser.errors import UserError
 
 
@@ -223,15 +222,15 @@ def test_two_corpora_share_emotions_and_nothing_else(tmp_path):
         write(tmp_path / "german", name)
     for name in ("DC_a01.wav", "DC_h01.wav", "DC_su01.wav", "03_h02.wav"):              # angry, happy, surprised
         write(tmp_path / "english", name)
-    both = corpora.join_corpora(corpora.find_corpus(tmp_path / "german"), corpora.find_corpus(tmp_path / "english"))
+    both = corpora.join_corpora([corpora.find_corpus(tmp_path / "german")], [corpora.find_corpus(tmp_path / "english")])
     assert both.name == "EMO-DB to SAVEE" and both.classes == ("happy", "angry")
     assert both.left_out == {"emotion not shared": ["08a01La.wav", "DC_su01.wav"]}
-    rows = both.clips.set_index("file")[["split", "actor", "emotion", "label"]].to_dict("index")
+    rows = both.clips.set_index("file")[["split", "corpus", "actor", "emotion", "label"]].to_dict("index")
     assert rows == {
-        "1-emo-db/03a01Fa.wav": dict(split="train", actor="emo-db-03", emotion="happy", label=0),
-        "1-emo-db/03a01Wa.wav": dict(split="train", actor="emo-db-03", emotion="angry", label=1),
-        "2-savee/DC_a01.wav": dict(split="test", actor="savee-DC", emotion="angry", label=1),
-        "2-savee/DC_h01.wav": dict(split="test", actor="savee-DC", emotion="happy", label=0)}
+        "1-emo-db/03a01Fa.wav": dict(split="train", corpus="emo-db", actor="emo-db-03", emotion="happy", label=0),
+        "1-emo-db/03a01Wa.wav": dict(split="train", corpus="emo-db", actor="emo-db-03", emotion="angry", label=1),
+        "2-savee/DC_a01.wav": dict(split="test", corpus="savee", actor="savee-DC", emotion="angry", label=1),
+        "2-savee/DC_h01.wav": dict(split="test", corpus="savee", actor="savee-DC", emotion="happy", label=0)}
 
 
 def test_recordings_of_two_corpora_stay_apart_and_the_same_sound_together(tmp_path):
@@ -243,18 +242,35 @@ def test_recordings_of_two_corpora_stay_apart_and_the_same_sound_together(tmp_pa
         (tmp_path / f"{name}.csv").write_text(
             f"path,emotion,speaker{recording}\n{name}/a.wav,happy,x{r1}\n{name}/b.wav,sad,y{r1}\n")
     one, two, three = (corpora.find_corpus(tmp_path / f"{name}.csv") for name in ("one", "two", "three"))
-    clips = corpora.join_corpora(one, two).clips
+    clips = corpora.join_corpora([one], [two]).clips
     assert list(clips.recording) == ["1-one/r1", "1-one/r1", "2-two/r1", "2-two/r1"]
-    clips = corpora.join_corpora(one, three).clips
+    clips = corpora.join_corpora([one], [three]).clips
     clips["sound"] = ["p", "q", "q", "r"]
-    assert list(data_preprocessing.recording_groups(clips)) == ["1-one/one/a"] * 3 + ["2-three/three/b"]
+    assert list(survey.recording_groups(clips)) == ["1-one/one/a"] * 3 + ["2-three/three/b"]
+
+
+def test_several_corpora_to_train_on_and_to_test_on(tmp_path):
+    for folder, names in dict(a=("03a01Fa.wav", "03a01Wa.wav"), b=("DC_a01.wav", "DC_h01.wav", "DC_sa01.wav"),
+                              c=("1001_DFA_ANG_XX.wav", "1001_DFA_HAP_XX.wav", "1002_DFA_SAD_XX.wav"),
+                              d=("03a01Fb.wav", "08a01Wa.wav")).items():
+        for name in names:
+            write(tmp_path / folder, name)
+    a, b, c, d = (corpora.find_corpus(tmp_path / name) for name in "abcd")
+    joined = corpora.join_corpora([a, b], [c, d])
+    assert joined.name == "EMO-DB + SAVEE to CREMA-D + EMO-DB" and joined.classes == ("happy", "angry")
+    assert set(zip(joined.clips.corpus, joined.clips.split)) == {
+        ("1-emo-db", "train"), ("savee", "train"), ("crema-d", "test"), ("4-emo-db", "test")}
+    assert {"1-emo-db-03", "4-emo-db-03"} <= set(joined.clips.actor)        # perhaps another person
+    pooled = corpora.join_corpora([b, c])
+    assert pooled.name == "SAVEE + CREMA-D" and pooled.classes == ("happy", "sad", "angry")
+    assert "split" not in pooled.clips and len(pooled.clips) == 6
 
 
 def test_one_shared_emotion_is_not_enough(tmp_path):
     write(tmp_path / "german", "03a01Fa.wav")
     write(tmp_path / "english", "DC_h01.wav")
     with pytest.raises(UserError, match="share 1 emotions"):
-        corpora.join_corpora(corpora.find_corpus(tmp_path / "german"), corpora.find_corpus(tmp_path / "english"))
+        corpora.join_corpora([corpora.find_corpus(tmp_path / "german")], [corpora.find_corpus(tmp_path / "english")])
 
 
 def test_the_order_of_the_classes_changes_labels_and_not_emotions(demo_folder):

@@ -183,8 +183,9 @@ def test_clips_that_a_protocol_does_not_fit_are_an_error(clips):
         splits.assign_folds("luna_jimenez", clips[clips.actor <= 2], N_FOLDS, seed=0)
     with pytest.raises(ValueError, match="emobox folds name all 24 actors"):
         splits.assign_folds("emobox", clips.assign(actor=clips.actor + 1), N_FOLDS, seed=0)
-    with pytest.raises(ValueError, match="5 folds of speakers need as many speakers, and there are 2"):
-        splits.assign_folds("speakers", clips[clips.actor <= 2], N_FOLDS, seed=0)
+    with pytest.raises(ValueError, match="at least two speakers, and there is one"):
+        splits.assign_folds("speakers", clips[clips.actor <= 1], N_FOLDS, seed=0)
+    assert set(splits.assign_folds("speakers", clips[clips.actor <= 3], N_FOLDS, seed=0)) == {0, 1, 2}
     with pytest.raises(ValueError, match="sentence needs at least two"):
         splits.assign_folds("sentence", clips[clips.statement == 1], N_FOLDS, seed=0)
 

@@ -16,7 +16,6 @@ from ser.signals import install_interrupt_handler
 
 LARGEST_MB = 20             # of an upload
 LONGEST_SECONDS = 300       # of a recording
-WINDOW, HOP = 3.0, 1.0      # seconds, of the emotions over time
 REMEMBERED = 8              # recordings, for the next question about them
 
 
@@ -46,7 +45,9 @@ import soundfile
 
 from ser import plots
 from ser.audio import read_audio
+from ser.recording import ArrayRecording
 from study import inference
+from study.segments import one_per_window, segment_recording
 
 LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
           "recording is deleted when it has been read.")
@@ -86,15 +87,15 @@ def analyse(sound, folders):
     if seconds > LONGEST_SECONDS:
         raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are taken here, and any length by "
                              "predict.py --window")
-    y, rate = read_audio(io.BytesIO(sound))
+    recording = ArrayRecording(*read_audio(io.BytesIO(sound)))
     models, labels, threshold = loaded(tuple(folders))
-    specs = inference.input_specs(models)
-    whole, windows = (inference.predict_segments(
-        inference.segment_recording("recording", y, rate, specs, window, HOP), models, labels, threshold)
-        for window in (None, WINDOW))
-    answer = whole.iloc[0]
+    (whole,) = segment_recording("recording", recording, inference.input_specs(models))
+    parts = one_per_window(whole)               # the answer is the mean of these
+    answer = inference.predict_segments([whole], models, labels, threshold).iloc[0]
+    windows = inference.predict_segments(parts, models, labels, threshold)
     with matplotlib.rc_context(plots.STYLE):
-        figure = plots.timeline(f"windows of {WINDOW:g} s", y, rate, windows, labels)
+        title = "the whole recording" if len(parts) == 1 else f"windows of {parts[0]['end'] - parts[0]['start']:.1f} s"
+        figure = plots.timeline(title, recording, windows, labels)
     text = f"**{answer.label}{' ?' if answer.unsure else ''}**, {answer.confidence:.0%} sure"
     if answer.unsure:
         text += f"; below {threshold:.0%} the models are wrong too often to be believed"

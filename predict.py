@@ -70,9 +70,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from ser import metrics
-from ser.audio import read_audio
 from ser.files import write_atomically, write_csv
+from ser.recording import open_recording
 from study import export, inference
+from study.segments import centre_segments, in_batches, load_segments
 
 ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
 AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
@@ -97,7 +98,7 @@ def main(args):
         all_segments = adapted_segments(all_segments, folders[0], args)
 
     tables, n_broken = [], 0
-    for segments in inference.in_batches(all_segments):
+    for segments in in_batches(all_segments):
         broken = [segment for segment in segments if "problem" in segment]
         for segment in broken:
             print(f"predict.py: {segment['file']}: {segment['problem']}", file=sys.stderr)
@@ -159,11 +160,11 @@ def record_microphone(seconds):
 
 
 def iter_segments(paths, models, args):
-    """The segments of all files, as inference.load_segments gives them, with a progress bar over many files."""
+    """The segments of all files, as load_segments gives them, with a progress bar over many files."""
     specs = inference.input_specs(models)
     jobs = 1 if len(paths) < MIN_FILES_PARALLEL else args.jobs
     of_files = joblib.Parallel(jobs, return_as="generator")(
-        joblib.delayed(inference.load_segments)(path, specs, args.window, args.hop) for path in paths)
+        joblib.delayed(load_segments)(path, specs, args.window, args.hop) for path in paths)
     for segments in tqdm(of_files, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
         yield from segments
 
@@ -190,13 +191,13 @@ def adapted_segments(segments, folder, args):
         raise UserError(f"{folder}: this model compares the recordings of one speaker with each other; say that yours "
                         "are: --same-speaker")
     segments = list(segments)
-    usable = [segment for segment in segments if segment.get("inputs") is not None]
+    usable = [window for segment in segments for window in segment.get("windows", ())]
     if len(usable) < MIN_ADAPTATION_CLIPS:
         raise UserError(f"--same-speaker: {len(usable)} recordings or windows with speech, and at least "
                         f"{MIN_ADAPTATION_CLIPS} are needed")
     print(f"adapted to the speaker of {len(usable)} recordings or windows; right only if they are of one voice in "
           "several emotions")
-    inference.centre_segments(usable)
+    centre_segments([segment for segment in segments if "windows" in segment])
     return segments
 
 
@@ -224,13 +225,12 @@ def draw_timelines(table, folder, labels):
     from ser import plots
     stems = []
     for name, rows in table.groupby("file", sort=False):
-        y, rate = read_audio(name)
         stems.append(Path(name).stem)
         again = f"-{stems.count(stems[-1])}" if stems.count(stems[-1]) > 1 else ""
         with matplotlib.rc_context(plots.STYLE):
             path = folder / f"{stems[-1]}{again}-timeline.png"
             with write_atomically(path) as tmp_path:
-                plots.timeline(Path(name).name, y, rate, rows, labels).savefig(tmp_path)
+                plots.timeline(Path(name).name, open_recording(name), rows, labels).savefig(tmp_path)
         print(path)
 
 

@@ -141,17 +141,19 @@ def predictor(implementation, network, settings):
 
     import predict
     from study import inference, networks
+    from study.segments import in_batches
     estimator = networks.NetworkEnsemble(len(labels))
     estimator.network = network
     metadata = dict(labels=labels, feature="mfcc", input="frames", n_frames=n_frames, seconds=settings.CLIP_SECONDS,
-                    mean=[0.0], std=[1.0], temperature=1.0, loading=extraction.loading, params=extraction.params)
+                    adapt="none", known={}, mean=[0.0], std=[1.0], temperature=1.0, loading=extraction.loading,
+                    params=extraction.params)
     models = [inference.Model("cnn1d", estimator, metadata)]
     args = SimpleNamespace(window=None, hop=1.0, jobs=-1)
 
     def predict_all(paths):
         segments = predict.iter_segments(paths, models, args)
         table = pd.concat([inference.predict_segments(batch, models, labels, THRESHOLD)
-                           for batch in inference.in_batches(segments)])
+                           for batch in in_batches(segments)])
         return table[[f"p_{label}" for label in labels]].to_numpy()
 
     return predict_all

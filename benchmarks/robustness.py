@@ -22,7 +22,7 @@ import config
 from benchmarks.report import markdown_table
 from ser import alterations, audio, corpora, seeds
 from ser.errors import UserError, run_command
-from study import inference, runs
+from study import inference, runs, segments
 
 # (waveform (samples,), random generator, rate in Hz) -> waveform
 ALTERATIONS = {
@@ -62,7 +62,7 @@ def altered_inputs(path, file, specs):
     y, rate = audio.read_audio(path)
     altered = {name: function(y, seeds.generator(0, "robustness", name, file), rate)
                for name, function in ALTERATIONS.items()}
-    return {name: inference.model_inputs(np.float32(x), rate, specs)[0] for name, x in altered.items()}
+    return {name: segments.model_inputs(np.float32(x), rate, specs)[0] for name, x in altered.items()}
 
 
 def measure(run_folder, fold, experiments, paths, jobs):

@@ -1,4 +1,5 @@
 """Sound files in, waveforms out: read, checked, freed of a constant offset, resampled, trimmed, brought to a level."""
+import contextlib
 import re
 
 import numpy as np
@@ -23,41 +24,71 @@ def read_audio(path):
 
     raises : UserError (without the file's name) for audio that cannot be trained on
     """
+    with open_sound(path) as sound:
+        channels = sound.read(dtype="float32", always_2d=True)                      # (samples, channels)
+        check_length(len(channels), sound)
+        check_values(channels)
+        samples = mix_channels(channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32))
+        check_silence(np.abs(samples).max())
+        return samples, sound.samplerate
+
+
+@contextlib.contextmanager
+def open_sound(path):
+    """A soundfile.SoundFile; what goes wrong with it within the block is a UserError (without the file's name)."""
     try:
         with soundfile.SoundFile(path) as sound:
-            channels = sound.read(dtype="float32", always_2d=True)                  # (samples, channels)
-            # A size of 2^32 - 1 means that the writer could not know it: a stream.
-            truncated = re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE)
-            rate = sound.samplerate
+            yield sound
     except UnicodeError as problem:
         raise UserError("its name is not UTF-8; rename it") from problem
     except (soundfile.LibsndfileError, OSError) as problem:
         raise UserError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
-    if len(channels) == 0:
+
+
+def check_length(n_samples, sound):
+    """raises : UserError for an open file that is empty, too short, cut off, or of an impossible rate."""
+    rate = sound.samplerate
+    if n_samples == 0:
         raise UserError("empty: no samples")
     if not SAMPLE_RATE_LIMITS[0] <= rate <= SAMPLE_RATE_LIMITS[1]:
         raise UserError(f"has a sample rate of {rate} Hz, which cannot be right")
-    if len(channels) < MIN_SECONDS * rate:
-        raise UserError(f"too short: {len(channels) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
-    if truncated:
+    if n_samples < MIN_SECONDS * rate:
+        raise UserError(f"too short: {n_samples / rate:.3f} s, at least {MIN_SECONDS} s are needed")
+    # A size of 2^32 - 1 means that the writer could not know it: a stream.
+    if re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE):
         raise UserError("truncated: the header promises more samples than the file holds")
+
+
+def check_values(channels):
+    """raises : UserError for samples that are no sound."""
     if not np.isfinite(channels).all():
         raise UserError("holds values that are not finite numbers")
     if np.abs(channels).max() > MAX_AMPLITUDE:
         raise UserError(f"holds values up to {np.abs(channels).max():.0e}, where full scale is 1")
-    samples = mix_channels(channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32))
-    if np.abs(samples).max() < SILENCE_PEAK:
+
+
+def check_silence(peak):
+    """raises : UserError where the largest sample is as good as none."""
+    if peak < SILENCE_PEAK:
         raise UserError("silent: no sample above -80 dBFS")
-    return samples, rate
 
 
 def mix_channels(channels):
-    """(samples, channels) -> mono (samples,): the mean, or the loudest channel where the mean would lose the sound,
-    because a channel is silent or has the opposite sign."""
-    mean, powers = channels.mean(axis=1), np.mean(np.square(channels, dtype=np.float64), axis=0)
-    if np.mean(np.square(mean, dtype=np.float64)) < MIN_MIX_POWER * powers.max():
-        return channels[:, powers.argmax()]
-    return mean
+    """(samples, channels) of mean 0 -> mono (samples,), by `mix_weights`."""
+    mean_power = np.mean(np.square(channels.mean(axis=1), dtype=np.float64))
+    weights = mix_weights(np.mean(np.square(channels, dtype=np.float64), axis=0), mean_power)
+    return channels @ weights if weights.max() == weights.min() else channels[:, weights.argmax()]
+
+
+def mix_weights(powers, mean_power):
+    """Weight of each channel in the mono sound, float32 (channels,): the mean, or the loudest channel alone where the
+    mean would lose the sound, because a channel is silent or has the opposite sign.
+
+    powers : (channels,), mean squares; mean_power : of the channels' mean
+    """
+    if mean_power < MIN_MIX_POWER * powers.max():
+        return np.eye(len(powers), dtype=np.float32)[powers.argmax()]
+    return np.full(len(powers), 1 / len(powers), np.float32)
 
 
 def load_waveform(path, *, sr, trim_db, level):

@@ -7,6 +7,8 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
+from ser.recording import LONG_SECONDS
+
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
          "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
          "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
@@ -80,19 +82,18 @@ def colour_bar(figure, axes, text="scale (%)"):
 
 
 # -- a recording over time -------------------------------------------------------------------------
-def timeline(name, y, rate, rows, labels):
+def timeline(name, recording, rows, labels):
     """A recording and its emotions over time: waveform, mel spectrogram (dB), probabilities (%) of each window.
 
-    y : float (samples,) at `rate` Hz; rows : start, end (s), label, unsure, p_<label>, a row per window
+    recording : as in ser/recording.py; rows : start, end (s), label, unsure, p_<label>, a row per window
     """
     figure = new_figure(f"Emotion over time: {name}", 9, 6)
     wave, mel, emotions = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1.5, 2])
-    seconds, step = len(y) / rate, max(1, len(y) // TIMELINE_COLUMNS)
-    pieces = y[:len(y) // step * step].reshape(-1, step)                    # (columns, step)
-    wave.fill_between(np.arange(len(pieces)) * step / rate, pieces.min(axis=1), pieces.max(axis=1), color=BLUE, lw=0.3)
-    wave.set(ylabel="waveform", ylim=(-1.05 * np.abs(y).max(), 1.05 * np.abs(y).max()))
+    seconds, (low, high) = recording.seconds, recording.envelope(TIMELINE_COLUMNS)
+    wave.fill_between(np.linspace(0, seconds, len(low)), low, high, color=BLUE, lw=0.3)
+    wave.set(ylabel="waveform", ylim=(-1.05 * recording.peak, 1.05 * recording.peak))
 
-    level = mel_level(y, rate, hop_length=max(512, step))                   # (bands, frames)
+    level = recording_level(recording)                                      # (bands, frames)
     mel.imshow(level, origin="lower", aspect="auto", cmap="magma", extent=(0, seconds, 0, len(level)))
     mel.set(ylabel="mel band", yticks=[])
 
@@ -103,7 +104,7 @@ def timeline(name, y, rate, rows, labels):
 
 def window_probabilities(ax, rows, labels, seconds):
     """The probabilities (%) of each window as a column of cells, its most probable emotion as a dot."""
-    hop = np.diff(rows.start).min() if len(rows) > 1 else seconds
+    hop = np.median(np.diff(rows.start)) if len(rows) > 1 else seconds
     centres = ((rows.start + rows.end) / 2).to_numpy()
     for centre, p in zip(centres, 100 * rows[[f"p_{label}" for label in labels]].to_numpy()):
         ax.imshow(p[:, None], extent=(centre - hop / 2, centre + hop / 2, len(labels) - 0.5, -0.5),
@@ -115,6 +116,18 @@ def window_probabilities(ax, rows, labels, seconds):
     ax.set(yticks=range(len(labels)), yticklabels=labels, xlabel="seconds (middle of the window)",
            xlim=(0, seconds), ylim=(len(labels) - 0.5, -0.5))
     ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def recording_level(recording):
+    """`mel_level` of a recording, of some pieces of it where it is long: (bands, frames)."""
+    step = max(512, int(recording.seconds * recording.rate) // TIMELINE_COLUMNS)
+    if recording.seconds <= LONG_SECONDS:
+        return mel_level(recording.read(0, recording.seconds), recording.rate, hop_length=step)
+    starts, frame = np.linspace(0, recording.seconds - 0.1, TIMELINE_COLUMNS), 2048 / recording.rate
+    power = [10 ** (mel_level(recording.read(start, start + frame), recording.rate, hop_length=4096)[:, 0] / 10)
+             for start in starts]
+    level = 10 * np.log10(np.array(power).T)
+    return np.maximum(level, level.max() - 80)
 
 
 def mel_level(y, rate, hop_length, n_mels=64):

@@ -9,12 +9,14 @@ import pandas as pd
 
 from ser.audio import read_audio
 from ser.errors import UserError
+from ser.facts import recording_facts
 from ser.files import hash_json, write_atomically
 from ser.identity import code_hash
 
 
 def survey(clips, cache_dir, jobs=-1):
-    """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, sound (hash) and recording to the table of clips.
+    """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, the facts of ser/facts.py, sound (hash) and recording to
+    the table of clips.
 
     Clips with identical sound get one recording id (the first file's stem), whatever their names. Where the table has a
     column recording already, clips that share it share the new one.
@@ -61,7 +63,7 @@ def inspect_clip(path):
     except UserError as problem:
         return str(problem)
     return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(float(np.abs(samples).max())),
-                rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))),
+                rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))), **recording_facts(samples, rate),
                 sound=hashlib.sha256(str(rate).encode() + samples.tobytes()).hexdigest())
 
 

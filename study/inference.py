@@ -1,11 +1,10 @@
-"""Trained models applied to sound: loaded from the folders of fits, given waveforms, asked for probabilities.
+"""Trained models applied to sound: loaded from the folders of fits, and asked for probabilities.
 
     models = [load_model(folder) for folder in select_models(run)]
-    segments = load_segments(path, input_specs(models), window, hop)
+    segments = load_segments(path, input_specs(models), window, hop)            study/segments.py
     table = predict_segments(segments, models, labels, threshold)
 
-Used by predict.py, app.py and the benchmarks. All that prediction needs lies in the folder of a fit, wherever it is,
-and a waveform passes through the functions that training used.
+Used by predict.py, app.py and the benchmarks. All that prediction needs lies in the folder of a fit, wherever it is.
 """
 import json
 import sys
@@ -15,24 +14,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 import features
-from ser import adaptation, metrics
-from ser.audio import prepare_waveform, read_audio
+from ser import metrics
 from ser.errors import UserError
 from ser.files import hash_json
 from study import ensemble, final, runs
 from study.estimators import estimator_class
 
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
-SHORT_SECONDS = 0.5             # after trimming; less than a word
-MAX_CLIPPED_FRACTION = 0.001    # of the samples at full scale, from which on clipping is audible
-CLIPPING_LEVEL = 0.999          # full scale is 1
-PAUSE_DB = 40                   # a window whose loudest sample is this far below the recording's is a pause
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "adapt", "mean", "std",
+METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "adapt", "known", "mean", "std",
                  "temperature", "loading", "params")
-BATCH_SEGMENTS = 256            # windows in memory
+BATCH_WINDOWS = 256             # in one pass of a model
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
 
 
@@ -161,104 +154,28 @@ def unsure_threshold(folders):
     return metrics.confidence_threshold(p.max(axis=1), np.array(metadata["labels"])[p.argmax(axis=1)] == mean.true)
 
 
-# -- sound -------------------------------------------------------------------------------------------
+# -- predictions -----------------------------------------------------------------------------------
 def input_specs(models):
     """{input_key: metadata} of the inputs that these models take."""
     return {model.input_key: model.metadata for model in models}
 
 
-def load_segments(path, specs, window=None, hop=1.0):
-    """One recording -> its segments, see `segment_recording`; or one dict(file, problem) if it cannot be used."""
-    name = str(path)
-    try:
-        y, rate = read_audio(path)
-    except UserError as problem:
-        convert = f"; if it is sound, convert it: ffmpeg -i {name} {path.with_suffix('.wav')}" \
-            if "not readable" in str(problem) and path.suffix.lower() != ".wav" else ""
-        return [dict(file=name, problem=f"{problem}{convert}")]
-    return segment_recording(name, y, rate, specs, window, hop)
-
-
-def segment_recording(name, y, rate, specs, window=None, hop=1.0):
-    """A waveform (samples,) at `rate` Hz -> [dict(file, start, end (s), note, inputs {key: (x, length)}), ...].
-
-    A window each; in a pause inputs is None. specs : as `input_specs` gives them
-    """
-    segments, clipped = [], np.mean(np.abs(y) >= CLIPPING_LEVEL)
-    quiet = np.abs(y).max() * 10 ** (-PAUSE_DB / 20)
-    for start, end in window_bounds(len(y) / rate, window, hop):
-        part = y[round(start * rate):round(end * rate)]
-        inputs, notes = None, []
-        if clipped > MAX_CLIPPED_FRACTION:
-            notes.append(f"clipped: {clipped:.1%} of the samples are at full scale")
-        if np.abs(part).max() > quiet:
-            inputs, seconds, used = model_inputs(part, rate, specs)
-            if seconds < SHORT_SECONDS:
-                notes.append(f"very short: {seconds:.1f} s")
-            if seconds > 1.05 * used:
-                notes.append(f"long: only the middle {used:.1f} s of {seconds:.1f} are used; --window uses more")
-        segments.append(dict(file=name, start=start, end=end, note="; ".join(notes), inputs=inputs))
-    return segments
-
-
-def window_bounds(seconds, window, hop):
-    """[(start, end), ...] in seconds: the whole, or windows that lie within it (one, if it is shorter than that)."""
-    if not window or seconds <= window:
-        return [(0.0, seconds)]
-    return [(start, start + window) for start in np.arange(0, seconds - window + 1e-6, hop).tolist()]
-
-
-def model_inputs(y, rate, specs):
-    """A waveform (samples,) at `rate` Hz as the models take it: {key: (x, real frames)}, x (frames, n) or (13 n,);
-    with its seconds after trimming and the seconds of it that the models use."""
-    inputs, clips = {}, {}
-    for key, spec in specs.items():
-        settings = hash_json([spec["loading"], spec["params"]])                 # most often the same for all
-        if settings not in clips:
-            trimmed = prepare_waveform(y, rate, **spec["loading"])
-            clips[settings] = features.Clip(trimmed, **spec["params"])
-        with threadpool_limits(1):                                              # as in training, to the last digit
-            x = features.feature_function(spec["feature"])(clips[settings])
-        x, length = features.pad_or_crop(x, spec["n_frames"])
-        if spec["input"] == "functionals":
-            x = features.functionals(x[None], np.array([length]), features.FEATURES[spec["feature"]].statistics)[0]
-        inputs[key] = x, length
-    return inputs, len(trimmed) / spec["loading"]["sr"], spec["seconds"]
-
-
-def in_batches(segments, size=BATCH_SEGMENTS):
-    """Lists of up to `size`."""
-    batch = []
-    for segment in segments:
-        batch.append(segment)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def centre_segments(segments):
-    """Adapts segments of one speaker, all with inputs: each input is centred by their mean (ser/adaptation.py)."""
-    for key in segments[0]["inputs"]:
-        x, lengths = (np.array(values) for values in zip(*(segment["inputs"][key] for segment in segments)))
-        lengths = lengths if x.ndim == 3 else None
-        centred = adaptation.centre(x, adaptation.mean_of(x, lengths), lengths)
-        for segment, own in zip(segments, centred):
-            segment["inputs"][key] = own, segment["inputs"][key][1]
-
-
-# -- predictions -------------------------------------------------------------------------------------
 def predict_segments(segments, models, labels, threshold):
-    """A row per segment: file, start, end, label, confidence, unsure, p_<label> ..., note; a pause has no p."""
+    """A row per segment (study/segments.py): file, start, end, label, confidence, unsure, p_<label> ..., note; what
+    is no speech has no p. Of several windows the mean counts, weighted by their speech."""
     p = np.full((len(segments), len(labels)), np.nan)
-    speech = [number for number, segment in enumerate(segments) if segment["inputs"] is not None]
-    if speech:
-        p[speech] = np.mean([predict_inputs(model, [segments[k]["inputs"][model.input_key] for k in speech])
-                             for model in models], axis=0)
+    windows = [(number, window) for number, segment in enumerate(segments) for window in segment["windows"]]
+    if windows:
+        of_windows = np.mean([predict_inputs(model, [window.inputs[model.input_key] for _, window in windows])
+                              for model in models], axis=0)                         # (windows, n_classes)
+        numbers, weights = (np.array(values) for values in zip(*((k, window.speech_seconds) for k, window in windows)))
+        for number in np.unique(numbers):
+            own = numbers == number
+            p[number] = np.average(of_windows[own], axis=0, weights=weights[own])
     table = pd.DataFrame([{name: segment[name] for name in ("file", "start", "end")} for segment in segments],
                          columns=["file", "start", "end"])
-    table["label"] = [labels[row.argmax()] if np.isfinite(row[0]) else "pause" for row in p]
+    table["label"] = [labels[row.argmax()] if np.isfinite(row[0]) else segment["otherwise"]
+                      for row, segment in zip(p, segments)]
     table["confidence"] = p.max(axis=1)
     table["unsure"] = table.confidence < threshold
     table[[f"p_{name}" for name in labels]] = p
@@ -267,6 +184,8 @@ def predict_segments(segments, models, labels, threshold):
 
 def predict_inputs(model, inputs):
     """[(x, length), ...] -> calibrated probabilities (clips, n_classes)."""
-    x, lengths = (np.array(values) for values in zip(*inputs))
-    p = model.predict_proba(model.standardise(x, lengths), lengths)
-    return metrics.apply_temperature(p, model.metadata["temperature"])
+    parts = []
+    for start in range(0, len(inputs), BATCH_WINDOWS):
+        x, lengths = (np.array(values) for values in zip(*inputs[start:start + BATCH_WINDOWS]))
+        parts.append(model.predict_proba(model.standardise(x, lengths), lengths))
+    return metrics.apply_temperature(np.concatenate(parts), model.metadata["temperature"])

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 import features
 from data_preprocessing import features_key
-from ser import metrics, seeds, splits
+from ser import alterations, facts, metrics, seeds, splits
 from ser.errors import UserError
 from ser.files import as_json, hash_json, write_csv, write_json
 from ser.identity import code_hash
@@ -55,7 +55,8 @@ class Task:
     clips: pd.DataFrame         # file, actor, label
     member_splits: list         # [{"train", "validation", "test"}: clip indices], one for each member
     protocol: str
-    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames, seconds
+    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames, seconds,
+                                # adapt; and `known`, see known_facts
     driver: int                 # id of the process that hands out the tasks
 
     @property
@@ -91,7 +92,8 @@ def make_tasks(plan, extraction, extracted, settings):
     weights = {name: features.cepstral_weights(name, n_columns(name, extracted), settings.CEPSTRAL_DECAY)
                for name in plan.features}
     keys = {name: features_key(plan.clips, extraction.of_feature(name)) for name in plan.features}
-    preprocessing = {name: preprocessing_of(name, extraction) for name in plan.features}
+    known = known_facts(plan.clips, extraction)
+    preprocessing = {name: preprocessing_of(name, extraction) | {"known": known} for name in plan.features}
     for fold, member_splits in enumerate(plan.folds):
         data = hash_json([plan.classes, clips.label.tolist(), clips.actor.astype(str).tolist(),
                           [{part: own.tolist() for part, own in split.items()} for split in member_splits]])
@@ -115,6 +117,18 @@ def n_columns(feature, extracted):
     if feature in extracted.sequences:
         return extracted.sequences[feature].shape[-1]
     return extracted.functionals[feature].shape[-1] // len(features.FEATURES[feature].statistics)
+
+
+def known_facts(clips, extraction):
+    """Range of the facts (ser/facts.py) of a corpus that matter to a model trained on it and on altered copies."""
+    known, altered = facts.facts_range(clips), extraction.alterations
+    if extraction.loading["level"] != "recorded" or "gain" in altered:
+        del known["level_dbfs"]
+    if "hiss" in altered:
+        known["noise_db"][1] = -alterations.NOISE_DB[0]
+    if "band" in altered:
+        known["bandwidth_hz"][0] = min(known["bandwidth_hz"][0], alterations.RATES[0] / 2)
+    return known
 
 
 def preprocessing_of(feature, extraction):

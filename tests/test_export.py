@@ -8,6 +8,7 @@ from commands import run
 import config
 from ser.errors import UserError
 from study import export, inference
+from study.segments import load_segments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -23,7 +24,7 @@ def test_answers_are_those_of_keras(model_name, form, demo, tmp_path):
     assert path == folder / export.EXPORT_FILES[form] and difference < export.TOLERANCE
     model = inference.load_model(folder)
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))             # and on a real input, not a random one
-    x, length = inference.load_segments(clip, inference.input_specs([model]))[0]["inputs"][model.input_key]
+    x, length = load_segments(clip, inference.input_specs([model]))[0]["windows"][0].inputs[model.input_key]
     x, lengths = model.standardise(x[None], np.array([length])), np.array([length])
     answers = getattr(export, form)(path)(x)
     assert np.abs(answers - model.predict_proba(x, lengths)).max() < export.TOLERANCE

@@ -11,6 +11,7 @@ import config
 from ser.errors import UserError
 from ser.files import write_json
 from study import final, inference, runs
+from study.segments import load_segments
 from study.tasks import Task
 
 EPOCHS = {"cnn1d": 14, "mlp": 20}
@@ -96,7 +97,7 @@ def test_an_svm_on_all_clips_knows_them(given_away, demo):
     clips = pd.read_csv(given_away / "clips.csv").sample(20, random_state=0)
     paths = {path.name: path for path in (demo[0] / "cache/demo-corpus").rglob("*.wav")}
     model = inference.load_model(folder)
-    segments = [inference.load_segments(paths[file], inference.input_specs([model]))[0] for file in clips.file]
+    segments = [load_segments(paths[file], inference.input_specs([model]))[0] for file in clips.file]
     answers = inference.predict_segments(segments, [model], model.metadata["labels"], 0.5)
     assert (answers.label.to_numpy() == clips.emotion.to_numpy()).mean() > 0.9
 

@@ -12,6 +12,7 @@ from test_viz import CLASSES, LABELS, predictions
 
 import features
 from ser import clip_plots, plots, result_plots
+from ser.recording import ArrayRecording
 
 
 # -- tables of predictions -------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def windows():
 def test_timeline_shows_probabilities_and_answers():
     rate = 8000
     y = np.sin(2 * np.pi * 440 * np.arange(3 * rate) / rate).astype(np.float32)
-    figure = plots.timeline("$talk", y, rate, windows(), ["sad", "happy"])
+    figure = plots.timeline("$talk", ArrayRecording(y, rate), windows(), ["sad", "happy"])
     wave, mel, emotions = figure.axes[:3]
     assert figure.get_suptitle().endswith("$talk") and emotions.get_xlim() == (0, 3)
     assert wave.get_ylim() == pytest.approx((-1.05, 1.05), abs=1e-3)
@@ -164,7 +165,8 @@ def test_timeline_shows_probabilities_and_answers():
 
 
 def test_timeline_of_one_window_fills_the_picture():
-    figure = plots.timeline("clip", np.ones(4000, np.float32), 8000, windows()[:1].assign(end=0.5), ["sad", "happy"])
+    recording = ArrayRecording(np.ones(4000, np.float32), 8000)
+    figure = plots.timeline("clip", recording, windows()[:1].assign(end=0.5), ["sad", "happy"])
     assert figure.axes[2].images[0].get_extent() == pytest.approx([0, 0.5, 1.5, -0.5])
 
 

@@ -13,7 +13,7 @@ from commands import run
 import config
 import predict
 from ser import metrics
-from study import inference
+from study import inference, segments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,7 +37,7 @@ def metadata(folder):
 
 
 def segments_of(path, folder, window=None, hop=1.0):
-    return inference.load_segments(path, {"key": metadata(folder)}, window, hop)
+    return segments.load_segments(path, {"key": metadata(folder)}, window, hop)
 
 
 def tone(path, seconds, rate=22_050, level=0.5):
@@ -72,9 +72,9 @@ def test_a_ensemble_is_the_mean_of_its_models(corpus, fits):
     models = [inference.load_model(folder) for folder in folders]
     specs = inference.input_specs(models)
     assert len(specs) == 2                                             # frames, and functionals
-    segments = [inference.load_segments(path, specs, None, 1)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
-    alone = [inference.predict_segments(segments, [model], LABELS, 0.5)[P] for model in models]
-    together = inference.predict_segments(segments, models, LABELS, 0.5)
+    clips = [segments.load_segments(path, specs)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
+    alone = [inference.predict_segments(clips, [model], LABELS, 0.5)[P] for model in models]
+    together = inference.predict_segments(clips, models, LABELS, 0.5)
     assert np.allclose(together[P], (alone[0] + alone[1]) / 2) and not np.allclose(alone[0], alone[1])
     assert (together.confidence == together[P].max(axis=1)).all()
     assert (together.unsure == (together.confidence < 0.5)).all()
@@ -143,18 +143,24 @@ def test_rate_channels_and_format_do_not_matter(corpus, fits, tmp_path):
     soundfile.write(tmp_path / "other.flac", np.stack([finer, finer], axis=1), 48_000)
     model = inference.load_model(fits / "mfcc-cnn1d-fold0")
     key = model.input_key
-    (first,), (second,) = (inference.load_segments(file, {key: model.metadata})
+    (first,), (second,) = (segments.load_segments(file, {key: model.metadata})
                            for file in (path, tmp_path / "other.flac"))
-    p, q = (inference.predict_inputs(model, [segment["inputs"][key]])[0] for segment in (first, second))
+    p, q = (inference.predict_inputs(model, [segment["windows"][0].inputs[key]])[0] for segment in (first, second))
     assert p.argmax() == q.argmax() and np.abs(p - q).max() < 0.1
 
 
-def test_notes_on_sound_that_answers_should_not_be_trusted_on(fits, tmp_path):
-    note = lambda path: segments_of(path, fits / "mfcc-mlp-fold0")[0]["note"]         # noqa: E731
-    assert note(tone(tmp_path / "good.wav", 2)) == ""
-    assert note(tone(tmp_path / "short.wav", 0.3)) == "very short: 0.3 s"
-    assert "long: only the middle 3.0 s of 10.0" in note(tone(tmp_path / "long.wav", 10))
-    assert re.match(r"clipped: \d+\.\d% of the samples", note(tone(tmp_path / "loud.wav", 2, level=3)))
+def test_notes_on_sound_that_answers_should_not_be_trusted_on(corpus, fits, tmp_path):
+    y, rate = soundfile.read(min(corpus.rglob("*.wav")))
+    speech = y[np.abs(y).argmax() - rate // 2:][:rate]
+
+    def note(samples):
+        soundfile.write(tmp_path / "a.wav", np.clip(samples, -1, 1), rate)
+        return segments_of(tmp_path / "a.wav", fits / "mfcc-mlp-fold0")[0]["note"]
+
+    assert note(speech) == ""
+    assert re.match(r"very short: 0\.\d s", note(speech[rate // 4:rate // 2]))
+    assert note(np.tile(speech, 10)) == "long: the mean of 6 windows"
+    assert re.match(r"clipped: \d+\.\d% of the samples", note(speech * 10 / np.abs(speech).max()))
 
 
 @pytest.mark.parametrize("seconds, window, hop, expected", [
@@ -166,7 +172,7 @@ def test_notes_on_sound_that_answers_should_not_be_trusted_on(fits, tmp_path):
     (4, 2, 0.5, [(0, 2), (0.5, 2.5), (1, 3), (1.5, 3.5), (2, 4)]),
 ])
 def test_windows_lie_within_the_recording(seconds, window, hop, expected):
-    spans = inference.window_bounds(seconds, window, hop)
+    spans = segments.window_bounds(seconds, window, hop)
     assert len(spans) == len(expected) and np.allclose(spans, expected)
 
 
@@ -251,7 +257,7 @@ def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content
 
 
 def test_emotions_of_two_words_are_shown():
-    segment = dict(file="a.wav", start=0.0, end=1.0, note="", inputs=None)
+    segment = dict(file="a.wav", start=0.0, end=1.0, note="", windows=[], otherwise="pause")
     labels = ["very happy", "sad, not weeping"]
     table = inference.predict_segments([segment], [], labels, 0.5)
     assert table.label[0] == "pause" and table.file[0] in predict.format_table(table, labels, 0.5)
@@ -262,7 +268,7 @@ def test_emotions_of_two_words_are_shown():
 def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     """Whatever the name means elsewhere."""
     paths = [tone(tmp_path / folder / "$x_{.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
-    segments = [dict(file=str(path), start=0.0, end=1.0, note="", inputs=None) for path in paths]
-    table = inference.predict_segments(segments, [], ["sad", "happy"], 0.5)
+    silent = [dict(file=str(path), start=0.0, end=1.0, note="", windows=[], otherwise="pause") for path in paths]
+    table = inference.predict_segments(silent, [], ["sad", "happy"], 0.5)
     predict.draw_timelines(table, tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}

@@ -22,7 +22,8 @@ EXTRACTED = SimpleNamespace(sequences={name: np.empty((1, 1, 5, 40)) for name in
 @pytest.fixture(scope="module")
 def clips():
     names = [f"{k:02d}" for k in range(N_CLIPS)]
-    return pd.DataFrame(dict(file=names, actor=1, label=np.arange(N_CLIPS) % 8, recording=names, sound=names))
+    return pd.DataFrame(dict(file=names, actor=1, label=np.arange(N_CLIPS) % 8, recording=names, sound=names,
+                             level_dbfs=-30.0, noise_db=-60.0, bandwidth_hz=2e4))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""Facts of a recording that decide whether a model has met its like: level, noise, bandwidth, length.
+
+    facts = recording_facts(y, rate)            {"level_dbfs": -31.2, "noise_db": -58.0, "bandwidth_hz": 22100.0}
+    known = facts_range(table)                  {"level_dbfs": [-49.0, -20.0], ...} of the clips of a corpus
+    notes = outside_range(facts, known)         ["narrow band: nothing above 3.9 kHz, and the training clips ..."]
+"""
+import numpy as np
+
+from ser.audio import FRAME_STEP, SPEECH_SECONDS, frame_levels, power_mean_db
+
+N_FFT = 2048                    # samples, of the mean spectrum
+BAND_DB = 70                    # the band ends where the mean spectrum stays this far below its largest value
+PERCENTILES = (0.5, 99.5)       # of the training clips: what lies outside of them by more than the tolerance is strange
+TOLERANCE = dict(level_dbfs=3, noise_db=3, bandwidth_hz=500)
+
+
+def recording_facts(y, rate):
+    """level_dbfs   : root mean square of the loudest half second, dB re full scale
+    noise_db     : level that a tenth of the frames stay under, relative to level_dbfs
+    bandwidth_hz : where the mean spectrum ends
+
+    y : float (samples,) at `rate` Hz, at least 0.1 s
+    """
+    levels = frame_levels(y)
+    level = power_mean_db(np.sort(levels)[-max(1, round(SPEECH_SECONDS * rate / FRAME_STEP)):])
+    y = np.pad(y, (0, max(0, N_FFT - len(y))))
+    frames = np.lib.stride_tricks.sliding_window_view(y, N_FFT)[::N_FFT // 2] * np.hanning(N_FFT).astype(np.float32)
+    power = np.mean(np.abs(np.fft.rfft(frames, axis=1)) ** 2, axis=0)
+    last = np.flatnonzero(power > power.max() * 10 ** (-BAND_DB / 10))[-1]
+    return dict(level_dbfs=float(level), noise_db=float(np.percentile(levels, 10) - level),
+                bandwidth_hz=float(last * rate / N_FFT))
+
+
+def facts_range(table):
+    """{fact: [lowest, highest]} of the clips of a table with a column for each fact, without the most extreme."""
+    return {name: [float(value) for value in np.percentile(table[name], PERCENTILES)] for name in TOLERANCE}
+
+
+def outside_range(facts, known):
+    """A note on each fact of a recording that lies outside of what is known: [text, ...]."""
+    notes = []
+    for name, (low, high) in known.items():
+        value, tolerance = facts[name], TOLERANCE[name]
+        if name == "level_dbfs" and not low - tolerance <= value <= high + tolerance:
+            notes.append(f"{'soft' if value < low else 'loud'}: {value:.0f} dBFS, the training clips have {low:.0f} to "
+                         f"{high:.0f}")
+        if name == "noise_db" and value > high + tolerance:
+            notes.append(f"noisy: background {-value:.0f} dB below the speech, in the training clips {-high:.0f} or "
+                         "more")
+        if name == "bandwidth_hz" and value < low - tolerance:
+            notes.append(f"narrow band: nothing above {value / 1000:.1f} kHz, in the training clips up to "
+                         f"{low / 1000:.1f} or more")
+    return notes

@@ -1,0 +1,103 @@
+"""A recording of any length, read piece by piece: in memory where it is short, from its file where it is long.
+
+    recording = open_recording("talk.wav")
+    recording.seconds, recording.peak, recording.clipped_fraction
+    y = recording.read(12.0, 15.0)          mono (samples,), without constant offset
+
+An hour at 48 kHz in stereo would be 1.4 GB; a long file is looked through once, then read where it is needed.
+"""
+from dataclasses import dataclass
+
+import numpy as np
+
+from ser.audio import check_length, check_silence, check_values, mix_weights, open_sound, read_audio
+
+LONG_SECONDS = 120          # longer files are not kept in memory
+BLOCK_SAMPLES = 2**20       # of all channels together, at a time
+CLIPPING_LEVEL = 0.999      # full scale is 1
+
+
+class ArrayRecording:
+    """A waveform in memory: float (samples,) at `rate` Hz."""
+
+    def __init__(self, y, rate):
+        self.y, self.rate, self.seconds, self.peak = y, rate, len(y) / rate, float(np.abs(y).max())
+        self.clipped_fraction = float(np.mean(np.abs(y) >= CLIPPING_LEVEL))
+
+    def read(self, start, end):
+        """From `start` to `end`, in seconds: (samples,)."""
+        return self.y[round(start * self.rate):round(end * self.rate)]
+
+    def envelope(self, columns):
+        """Lowest and highest sample of equal pieces of the recording: two arrays (about columns,)."""
+        step = max(1, len(self.y) // columns)
+        pieces = self.y[:len(self.y) // step * step].reshape(-1, step)
+        return pieces.min(axis=1), pieces.max(axis=1)
+
+
+@dataclass(frozen=True)
+class FileRecording:
+    """A file that is read where it is needed; by `open_recording`."""
+    path: object
+    rate: int
+    n_samples: int
+    offset: np.ndarray          # (channels,), the mean of each
+    weights: np.ndarray         # (channels,), of each in the mono sound
+    peak: float
+    clipped_fraction: float
+
+    @property
+    def seconds(self):
+        return self.n_samples / self.rate
+
+    def read(self, start, end):
+        """From `start` to `end`, in seconds: (samples,)."""
+        first, last = round(start * self.rate), min(round(end * self.rate), self.n_samples)
+        with open_sound(self.path) as sound:
+            sound.seek(first)
+            return self.mono(sound.read(last - first, dtype="float32", always_2d=True))
+
+    def mono(self, channels):
+        return (channels - self.offset) @ self.weights
+
+    def envelope(self, columns):
+        """As ArrayRecording's."""
+        step = max(1, self.n_samples // columns)
+        with open_sound(self.path) as sound:
+            pieces = (self.mono(block) for block in sound.blocks(step, dtype="float32", always_2d=True))
+            limits = [(piece.min(), piece.max()) for piece in pieces]               # one piece in memory at a time
+        low, high = np.array(limits).T
+        return low, high
+
+
+def open_recording(path):
+    """An ArrayRecording or FileRecording of an audio file (its path), checked as `read_audio` checks it.
+
+    raises : UserError (without the file's name)
+    """
+    with open_sound(path) as sound:
+        is_long = sound.frames > LONG_SECONDS * sound.samplerate
+    return scan(path) if is_long else ArrayRecording(*read_audio(path))
+
+
+def scan(path):
+    """The FileRecording of a long file, looked through once, block by block."""
+    with open_sound(path) as sound:
+        check_length(sound.frames, sound)
+        n, total, squares = 0, 0, 0
+        low, high, clipped = np.full(sound.channels + 1, np.inf), np.full(sound.channels + 1, -np.inf), 0
+        for block in sound.blocks(BLOCK_SAMPLES // sound.channels, dtype="float32", always_2d=True):
+            check_values(block)
+            mean = block.mean(axis=1, keepdims=True)
+            every = np.concatenate([block, mean], axis=1, dtype=np.float64)             # (samples, channels + 1)
+            n, total, squares = n + len(block), total + every.sum(axis=0), squares + np.square(every).sum(axis=0)
+            low, high = np.minimum(low, every.min(axis=0)), np.maximum(high, every.max(axis=0))
+            clipped += np.sum(np.abs(mean) >= CLIPPING_LEVEL)
+        check_length(n, sound)
+        offset = total / n                                                              # (channels + 1,)
+        power = squares / n - offset**2
+        weights = mix_weights(power[:-1], power[-1])
+        used = -1 if weights.max() == weights.min() else weights.argmax()
+        peak = float(max(high[used] - offset[used], offset[used] - low[used]))
+        check_silence(peak)
+        return FileRecording(path, sound.samplerate, n, np.float32(offset[:-1]), weights, peak, clipped / n)

@@ -46,7 +46,7 @@ import soundfile
 from ser import plots
 from ser.audio import read_audio
 from ser.recording import ArrayRecording
-from study import inference
+from study import inference, ready
 from study.segments import one_per_window, segment_recording
 
 LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
@@ -60,6 +60,9 @@ def choices(run):
 
     raises : UserError
     """
+    if not run.exists() and run.name == config.RUN_NAME:
+        folder = ready.ready_model()
+        return {f"{folder.name} (comes with the project)": [folder]}
     best = inference.select_models(run, of_ensemble=False)
     offered = {f"{best[0].name} (best on validation)": best}
     ensemble = inference.select_models(run, of_ensemble=True)

@@ -5,9 +5,10 @@
     python predict.py folder/ --same-speaker            all of one speaker: adapted to the voice
     python predict.py --mic 3                           three seconds from the microphone
 
-A model is the folder of a finished fit, such as results/default/fits/mfcc-cnn1d-fold0. All that prediction needs is
-there (study/inference.py); config.py only says where runs are kept. The models were trained on acted North American
-English: on anything else they are as confident, and less often right.
+A model is the folder of a finished fit, such as results/default/fits/mfcc-cnn1d-fold0; before the first run it is the
+one that comes with the project (ready/). All that prediction needs is there (study/inference.py); config.py only says
+where runs are kept. The models were trained on acted North American English: on anything else they are less often
+right.
 """
 import argparse
 import sys
@@ -72,7 +73,7 @@ from tqdm import tqdm
 from ser import metrics
 from ser.files import write_atomically, write_csv
 from ser.recording import open_recording
-from study import export, inference
+from study import export, inference, ready
 from study.segments import centre_segments, in_batches, load_segments
 
 ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
@@ -81,16 +82,14 @@ AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".
 
 def main(args):
     paths = audio_files(args.files)
-    run = args.results_dir / (adapted_run(args, paths) or args.run)
-    folders = [Path(args.model)] if args.model else inference.select_models(
-        run, args.ensemble, networks_only=bool(args.export))
+    folders = choose_models(args, paths)
     models = [inference.load_model(folder) for folder in folders]
     if args.export:
         return export_models(folders, args.export)
     labels, threshold = inference.common_labels(models), inference.unsure_threshold(folders)
     if args.mic:
         paths = [record_microphone(args.mic)]
-    print(f"{len(models)} models of {run.name}" if args.ensemble else f"model: {folders[0]}")
+    print(f"{len(models)} models of {folders[0].parents[1].name}" if args.ensemble else f"model: {folders[0]}")
     if inference.is_demo(folders[0]):
         print(inference.DEMO_MODEL)
     all_segments = iter_segments(paths, models, args)
@@ -116,6 +115,17 @@ def main(args):
             print(f"written: {args.csv}")
     if n_broken:
         sys.exit(f"{n_broken} of {len(paths)} could not be used" if len(table) else 2)
+
+
+def choose_models(args, paths):
+    """Folders of the models that were asked for; the one that comes with the project where there is no run yet."""
+    if args.model:
+        return [Path(args.model)]
+    run = args.results_dir / (adapted_run(args, paths) or args.run)
+    if args.run == config.RUN_NAME and not run.exists() and not args.ensemble:
+        print(f"{run} is not there yet: this is the model that comes with the project")
+        return [ready.ready_model(networks_only=bool(args.export))]
+    return inference.select_models(run, args.ensemble, networks_only=bool(args.export))
 
 
 def export_models(folders, form):

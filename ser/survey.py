@@ -15,8 +15,8 @@ from ser.identity import code_hash
 
 
 def survey(clips, cache_dir, jobs=-1):
-    """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, the facts of ser/facts.py, sound (hash) and recording to
-    the table of clips.
+    """Decode every clip once: adds seconds, peak_dbfs, rms_dbfs, the facts of ser/facts.py, sound (hash) and recording
+    to the table of clips.
 
     Clips with identical sound get one recording id (the first file's stem), whatever their names. Where the table has a
     column recording already, clips that share it share the new one.

@@ -49,7 +49,7 @@ def encoder_params(checkpoint, blocks, frames_block):
                 frames_block=frames_block)
 
 
-def find_weights(checkpoint):
+def find_weights(checkpoint, may_download=True):
     """The file with the weights; downloaded, with a progress bar, where it is not there yet. raises : UserError"""
     named = [Path(checkpoint)] if str(checkpoint).endswith(".safetensors") else []
     named += [Path(os.environ["ENCODER_WEIGHTS"])] if os.environ.get("ENCODER_WEIGHTS") else []
@@ -68,8 +68,19 @@ def find_weights(checkpoint):
         return Path(huggingface_hub.hf_hub_download(checkpoint, FILE, local_files_only=True))
     except HFValidationError as problem:
         raise UserError(f"ENCODER = {checkpoint!r} is neither a name on the hub nor a .safetensors file") from problem
-    except LocalEntryNotFoundError:
-        return download(checkpoint)
+    except LocalEntryNotFoundError as problem:
+        if may_download:
+            return download(checkpoint)
+        raise UserError(f"weights of {checkpoint} are not on this machine") from problem
+
+
+def weights_at_hand(checkpoint):
+    """Whether the weights of a checkpoint can be read here without a download."""
+    try:
+        read_weights(find_weights(checkpoint, may_download=False))
+    except UserError:
+        return False
+    return True
 
 
 def download(checkpoint):

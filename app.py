@@ -56,31 +56,31 @@ CAUTION = ("The models know acted speech and the voices they were trained on. On
 
 
 def choices(run):
-    """What can be chosen, the best by inner validation first: {name: [folders of models]}.
+    """What can be chosen, the best by inner validation first: {name: {folder of a model: weight}}.
 
     raises : UserError
     """
     if not run.exists() and run.name == config.RUN_NAME:
         folder = ready.ready_model()
-        return {f"{folder.name} (comes with the project)": [folder]}
+        return {f"{folder.name} (comes with the project)": {folder: 1.0}}
     best = inference.select_models(run, of_ensemble=False)
-    offered = {f"{best[0].name} (best on validation)": best}
+    offered = {f"{next(iter(best)).name} (best on validation)": best}
     ensemble = inference.select_models(run, of_ensemble=True)
     offered[f"ensemble of {len(ensemble)} fits"] = ensemble
-    return offered | {folder.name: [folder] for folder in sorted(inference.trained_fits(run)[1].folder)}
+    return offered | {folder.name: {folder: 1.0} for folder in sorted(inference.trained_fits(run)[1].folder)}
 
 
 @functools.lru_cache(maxsize=4)
-def loaded(folders):
-    """Models, class names and the confidence below which they are unsure, of a tuple of folders."""
-    models = [inference.load_model(folder) for folder in folders]
-    return models, inference.common_labels(models), inference.unsure_threshold(folders)
+def loaded(weights):
+    """Models, class names and the confidence below which they are unsure, of a tuple of (folder, weight)."""
+    models = [inference.load_model(*item) for item in weights]
+    return models, inference.common_labels(models), inference.unsure_threshold(dict(weights))
 
 
-def analyse(sound, folders):
+def analyse(sound, weights):
     """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer).
 
-    sound   : the bytes of an audio file; folders : of the models that answer together
+    sound   : the bytes of an audio file; weights : {folder: weight} of the models that answer together
     raises  : UserError for sound that cannot be used
     """
     try:
@@ -91,7 +91,7 @@ def analyse(sound, folders):
         raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are taken here, and any length by "
                              "predict.py --window")
     recording = ArrayRecording(*read_audio(io.BytesIO(sound)))
-    models, labels, threshold = loaded(tuple(folders))
+    models, labels, threshold = loaded(tuple(weights.items()))
     (whole,) = segment_recording("recording", recording, inference.input_specs(models))
     parts = one_per_window(whole)               # the answer is the mean of these
     answer = inference.predict_segments([whole], models, labels, threshold).iloc[0]
@@ -153,8 +153,8 @@ def page(offered, note):
 def main(args):
     offered = choices(args.results_dir / args.run)
     first = next(iter(offered.values()))
-    loaded(tuple(first))                                        # so that the first answer need not wait for it
-    note = f"**{inference.DEMO_MODEL}**\n\n" if inference.is_demo(first[0]) else ""
+    loaded(tuple(first.items()))                                        # so that the first answer need not wait for it
+    note = f"**{inference.DEMO_MODEL}**\n\n" if inference.is_demo(next(iter(first))) else ""
     with tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}
         try:

@@ -82,11 +82,11 @@ AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".
 
 def main(args):
     paths = audio_files(args.files)
-    folders = choose_models(args, paths)
-    models = [inference.load_model(folder) for folder in folders]
+    weights = choose_models(args, paths)
+    models, folders = [inference.load_model(*item) for item in weights.items()], list(weights)
     if args.export:
         return export_models(folders, args.export)
-    labels, threshold = inference.common_labels(models), inference.unsure_threshold(folders)
+    labels, threshold = inference.common_labels(models), inference.unsure_threshold(weights)
     if args.mic:
         paths = [record_microphone(args.mic)]
     print(f"{len(models)} models of {folders[0].parents[1].name}" if args.ensemble else f"model: {folders[0]}")
@@ -118,13 +118,13 @@ def main(args):
 
 
 def choose_models(args, paths):
-    """Folders of the models that were asked for; the one that comes with the project where there is no run yet."""
+    """The models that were asked for, {folder: weight}; that which comes with the project where there is no run yet."""
     if args.model:
-        return [Path(args.model)]
+        return {Path(args.model): 1.0}
     run = args.results_dir / (adapted_run(args, paths) or args.run)
     if args.run == config.RUN_NAME and not run.exists() and not args.ensemble:
         print(f"{run} is not there yet: this is the model that comes with the project")
-        return [ready.ready_model(networks_only=bool(args.export))]
+        return {ready.ready_model(networks_only=bool(args.export)): 1.0}
     return inference.select_models(run, args.ensemble, networks_only=bool(args.export))
 
 

@@ -79,7 +79,7 @@ def measure(run_folder, fold, experiments, paths, jobs):
         joblib.delayed(altered_inputs)(paths[file], file, specs) for file in predictions.file)
     rows = []
     for experiment, model in models.items():
-        labels, threshold = np.array(model.metadata["labels"]), inference.unsure_threshold([folders[experiment]])
+        labels, threshold = np.array(model.metadata["labels"]), inference.unsure_threshold({folders[experiment]: 1.0})
         for name in ALTERATIONS:
             p = inference.predict_inputs(model, [clip[name][model.input_key] for clip in inputs])
             rows.append(dict(experiment="-".join(experiment), alteration=name, confidence=p.max(axis=1).mean(),

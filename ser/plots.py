@@ -7,8 +7,6 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from ser.recording import LONG_SECONDS
-
 STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
          "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
          "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
@@ -19,6 +17,7 @@ COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#f
 BLUE, ORANGE, GREY, LIGHT_BLUE = COLOURS[0], COLOURS[1], COLOURS[7], COLOURS[9]
 SMALL = 7                                           # points
 TIMELINE_COLUMNS = 2000                             # of the waveform and of the spectrogram of a timeline, about
+WHOLE_SPECTROGRAM_SECONDS = 120                     # of longer recordings it is made of single frames
 
 
 def new_figure(title, width, height):
@@ -121,7 +120,7 @@ def window_probabilities(ax, rows, labels, seconds):
 def recording_level(recording):
     """`mel_level` of a recording, of some pieces of it where it is long: (bands, frames)."""
     step = max(512, int(recording.seconds * recording.rate) // TIMELINE_COLUMNS)
-    if recording.seconds <= LONG_SECONDS:
+    if recording.seconds <= WHOLE_SPECTROGRAM_SECONDS:
         return mel_level(recording.read(0, recording.seconds), recording.rate, hop_length=step)
     starts, frame = np.linspace(0, recording.seconds - 0.1, TIMELINE_COLUMNS), 2048 / recording.rate
     power = [10 ** (mel_level(recording.read(start, start + frame), recording.rate, hop_length=4096)[:, 0] / 10)

@@ -1,6 +1,6 @@
 """Trained models applied to sound: loaded from the folders of fits, and asked for probabilities.
 
-    models = [load_model(folder) for folder in select_models(run)]
+    models = [load_model(folder, weight) for folder, weight in select_models(run).items()]
     segments = load_segments(path, input_specs(models), window, hop)            study/segments.py
     table = predict_segments(segments, models, labels, threshold)
 
@@ -35,6 +35,7 @@ class Model:
     name: str               # of its folder
     estimator: object       # see fitting.Estimator
     metadata: dict          # preprocessing.json, see METADATA_KEYS
+    weight: float = 1.0     # beside others
 
     @property
     def input_key(self):
@@ -52,7 +53,7 @@ class Model:
 
 
 # -- models ------------------------------------------------------------------------------------------
-def load_model(folder):
+def load_model(folder, weight=1.0):
     """The Model in the folder of a fit; a network in Keras's safe mode. raises : UserError"""
     folder = Path(folder)
     try:
@@ -60,36 +61,40 @@ def load_model(folder):
         missing = [name for name in METADATA_KEYS if name not in metadata]
         if missing:
             raise ValueError(f"preprocessing.json has no {missing[0]}; if an earlier version wrote it, train it again")
-        return Model(folder.name, estimator_class(metadata["estimator"]).load(folder), metadata)
+        return Model(folder.name, estimator_class(metadata["estimator"]).load(folder), metadata, weight)
     except (OSError, ValueError, KeyError) as problem:
         raise UserError(f"{folder}: no usable model ({NETWORK_FILE} or an .npz file, and preprocessing.json, of a "
                         f"finished fit): {str(problem).splitlines()[0]}") from problem
 
 
 def select_models(run, of_ensemble=False, networks_only=False):
-    """Folders of the models to use: the one that inner validation says is best, of the final ones if there are any
-    that were made after these fits, else of the fits of the folds; or those of every fold's ensemble.
+    """Folders of the models to use, {folder: weight}: the one that inner validation says is best, of the final ones if
+    there are any that were made after these fits, else of the fits of the folds; or those of every fold's ensemble.
 
     raises : UserError
     """
     study, fits = trained_fits(run, networks_only)
     if of_ensemble:
-        fits = pd.concat([ensemble.rows_of_experiments(rows, ensemble.select_members(study.validation.query(
-            "fold == @fold and model != 'ensemble'"))) for fold, rows in fits.groupby("fold")])
-        if fits.empty:
+        weights = {}
+        validation = study.validation[study.validation.model != ensemble.NAME[1]]
+        for fold, rows in fits.groupby("fold"):
+            own = ensemble.ensemble_weights(validation[validation.fold == fold])
+            weights |= {fit.folder: own[fit.feature, fit.model] for fit in rows.itertuples()
+                        if (fit.feature, fit.model) in own}
+        if not weights:
             raise UserError(f"{run}: none of its ensemble's models is there that could be used; leave --ensemble out")
-        return list(fits.folder)
+        return weights
     by_experiment = fits.groupby(["feature", "model"])
     accuracy = by_experiment.validation_accuracy
     for experiment in accuracy.mean().sort_values(ascending=False).index:
         folder = run / final.FOLDER / "-".join(experiment)
         if has_model(folder, networks_only):
             if final.belongs_to_fits(folder, by_experiment.get_group(experiment)):
-                return [folder]
+                return {folder: 1.0}
             print(f"{folder}: made before the present fits, so left aside; train.py --final makes it again",
                   file=sys.stderr)
     fits = fits[accuracy.transform("mean") == accuracy.mean().max()]
-    return list(fits.sort_values("validation_accuracy", ascending=False, kind="stable").head(1).folder)
+    return {fits.sort_values("validation_accuracy", ascending=False, kind="stable").folder.iloc[0]: 1.0}
 
 
 def trained_fits(run, networks_only=False):
@@ -133,13 +138,14 @@ def common_labels(models):
     return labels
 
 
-def unsure_threshold(folders):
+def unsure_threshold(weights):
     """The confidence below which a prediction is called unsure, from the out-of-fold predictions of these fits,
-    averaged as here; 1 (always unsure) if they are never right often enough. One member of a fit predicts a validation
-    clip, all of them another recording: predictions that are not called unsure are right a little more often.
+    {folder: weight}, averaged as here; 1 (always unsure) if they are never right often enough. One member of a fit
+    predicts a validation clip, all of them another recording: predictions that are not called unsure are right a little
+    more often.
     """
     rows = []
-    for folder in folders:
+    for folder, weight in weights.items():
         metadata = json.loads((folder / "preprocessing.json").read_text())
         fold = (runs.read_metrics(folder) or {"fold": 0})["fold"]               # 0: a folder on its own
         columns, path = [f"p_{name}" for name in metadata["labels"]], folder / "validation_predictions.csv"
@@ -148,9 +154,11 @@ def unsure_threshold(folders):
             table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
             table = table[["fold", "file", "true", *columns]].copy()
             table[columns] = metrics.apply_temperature(table[columns].to_numpy(), metadata["temperature"])
-        rows.append(table)
-    mean = pd.concat(rows).groupby(["fold", "file", "true"], as_index=False).mean()
-    p = mean[columns].to_numpy()
+        rows.append(table.assign(weight=weight))
+    rows = pd.concat(rows)
+    rows[columns] = rows[columns].mul(rows.weight, axis=0)
+    mean = rows.groupby(["fold", "file", "true"], as_index=False).sum()
+    p = mean[columns].to_numpy() / mean[["weight"]].to_numpy()
     return metrics.confidence_threshold(p.max(axis=1), np.array(metadata["labels"])[p.argmax(axis=1)] == mean.true)
 
 
@@ -166,8 +174,8 @@ def predict_segments(segments, models, labels, threshold):
     p = np.full((len(segments), len(labels)), np.nan)
     windows = [(number, window) for number, segment in enumerate(segments) for window in segment["windows"]]
     if windows:
-        of_windows = np.mean([predict_inputs(model, [window.inputs[model.input_key] for _, window in windows])
-                              for model in models], axis=0)                         # (windows, n_classes)
+        of_windows = np.average([predict_inputs(model, [window.inputs[model.input_key] for _, window in windows])
+                                 for model in models], axis=0, weights=[model.weight for model in models])
         numbers, weights = (np.array(values) for values in zip(*((k, window.speech_seconds) for k, window in windows)))
         for number in np.unique(numbers):
             own = numbers == number

@@ -68,7 +68,7 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
 def test_predict_prefers_it(given_away, demo, predicts):
     validation = pd.read_csv(given_away / "fits.csv").query("model in ('mlp', 'dtw')").groupby("model")
     best = validation.validation_accuracy.mean().idxmax()
-    assert inference.select_models(given_away) == [given_away / f"final/mfcc-{best}"]
+    assert inference.select_models(given_away) == {given_away / f"final/mfcc-{best}": 1.0}
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
     done = predicts([clip, "--run", "demo"], given_away.parents[1])
     assert done.returncode == 0 and f"final/mfcc-{best}" in done.stdout
@@ -77,7 +77,7 @@ def test_predict_prefers_it(given_away, demo, predicts):
 def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path, capsys):
     """Fits with other settings, and the final models not yet made again."""
     run_folder = shutil.copytree(given_away, tmp_path / "demo")
-    folder = inference.select_models(run_folder)[0]
+    folder = next(iter(inference.select_models(run_folder)))
     assert folder.parent.name == "final"
     feature, model = folder.name.split("-")
     hashes = json.loads((run_folder / "config.json").read_text())
@@ -86,7 +86,7 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
         write_json(metrics, json.loads(metrics.read_text()) | {"fit_id": f"new{fold}"})
         hashes["fit_ids"][f"{folder.name}-fold{fold}"] = f"new{fold}"
     write_json(run_folder / "config.json", hashes)
-    assert inference.select_models(run_folder)[0] != folder
+    assert next(iter(inference.select_models(run_folder))) != folder
     assert f"{folder}: made before the present fits" in capsys.readouterr().err
 
 

@@ -30,7 +30,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def training(model, **changes):
     """Hyperparameters of a network of config.py, small and short, with these changes."""
     small = dict(epochs=3, batch_size=16)
-    return asdict(training_params(config.MODELS[model], read_settings(config))) | small | changes
+    usual = training_params(config.MODELS[model], read_settings(config), frame_seconds=512 / 22_050)
+    return asdict(usual) | small | changes
 
 
 def fit(model, x, lengths, labels, member_splits, seed, **changes):

@@ -24,7 +24,7 @@ def network():
 
 
 def training(**changes):
-    usual = asdict(training_params(config.MODELS["cnn1d"], read_settings(config)))
+    usual = asdict(training_params(config.MODELS["cnn1d"], read_settings(config), frame_seconds=0.023))
     return Training(**usual | dict(weight_decay=0.0, ema_decay=0) | changes)
 
 

@@ -81,13 +81,16 @@ def test_a_ensemble_is_the_mean_of_its_models(corpus, fits):
 
 
 def test_the_ensemble_of_every_fold_is_asked(demo, fits):
-    """Three of six experiments a fold, by the loss on its own validation clips."""
-    folders = inference.select_models(demo[0] / "results/demo", of_ensemble=True)
+    """With the weights that make the ensemble's row in the tables."""
+    weights = inference.select_models(demo[0] / "results/demo", of_ensemble=True)
+    tables = pd.read_csv(demo[0] / "results/demo/predictions.csv.gz")
     for fold in (0, 1):
-        losses = {path.name: metrics.calibrated_loss(pd.read_csv(path / "validation_predictions.csv"))
-                  for path in fits.glob(f"*-fold{fold}")}
-        best = sorted(losses, key=losses.get)[:3]
-        assert {folder.name for folder in folders if folder.name.endswith(f"fold{fold}")} == set(best)
+        own = {folder.name: weight for folder, weight in weights.items() if folder.name.endswith(f"fold{fold}")}
+        assert sum(own.values()) == pytest.approx(1)
+        mean = sum(weight * pd.read_csv(fits / name / "predictions.csv").set_index("file")[P]
+                   for name, weight in own.items())
+        ours = tables.query("model == 'ensemble' and fold == @fold").set_index("file")[P]
+        assert np.abs(mean.loc[ours.index] - ours).to_numpy().max() < ROUNDING
 
 
 def test_a_broken_file_is_reported_and_the_rest_done(demo, corpus, fits, tmp_path):
@@ -211,7 +214,7 @@ def test_unsure_is_learnt_on_the_validation_clips(fits):
     table = pd.read_csv(folder / "validation_predictions.csv")
     p = metrics.apply_temperature(table[P].to_numpy(), metadata(folder)["temperature"])
     expected = metrics.confidence_threshold(p.max(axis=1), (table.true == table.predicted).to_numpy())
-    assert inference.unsure_threshold([folder]) == pytest.approx(expected)
+    assert inference.unsure_threshold({folder: 1.0}) == pytest.approx(expected)
 
 
 def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
@@ -224,10 +227,10 @@ def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
         table = pd.DataFrame(dict(file=files, true="neutral")).assign(**dict.fromkeys(P, 0.0))
         table[P[:2]] = p
         table.to_csv(folder / "validation_predictions.csv", index=False)
-    folders = [tmp_path / f"{model}{fold}" for model, fold in answers]
+    folders = {tmp_path / f"{model}{fold}": 1.0 for model, fold in answers}
     # Fold 0 is right at (0.9 + 0.7) / 2, fold 1 wrong at 0.85: of those from any threshold up, half at best are right.
     assert inference.unsure_threshold(folders) == 1
-    assert inference.unsure_threshold(folders[:2]) == pytest.approx(0.8, abs=1e-4)
+    assert inference.unsure_threshold(dict(list(folders.items())[:2])) == pytest.approx(0.8, abs=1e-4)
 
 
 def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path, predicts):

@@ -406,6 +406,24 @@ def test_one_corpus_is_tested_with_another(own):
         "test": 8, "validation 1": 4, "validation 2": 4, "validation 3": 4}
 
 
+@pytest.mark.parametrize("words, name, columns, expected", [
+    ([], corpora.RAVDESS, {}, "stratified"),
+    ([], "mine", {}, "speakers"),                                       # tested on new speakers, where there are two
+    ([], "mine", {"actor": "one"}, "stratified"),
+    ([], "mine", {"split": "train"}, "predefined"),
+    (["--protocol", "stratified"], "mine", {}, "stratified"),           # the same speakers: asked for by name
+    (["--set", "PROTOCOL=stratified"], "mine", {"split": "train"}, "stratified"),
+    (["--protocol", "loso"], corpora.RAVDESS, {}, "loso"),
+    (["--demo"], "demo", {}, "stratified"),
+])
+def test_the_protocol_is_that_which_suits_the_data(words, name, columns, expected):
+    import train
+    args = train.parse(words)
+    clips = pd.DataFrame(dict(actor=["one", "two"]) | {column: [value] * 2 for column, value in columns.items()})
+    corpus = corpora.Corpus(name, clips, ("sad", "happy"), {})
+    assert train.choose_protocol(args, train.resolve_settings(args), corpus, clips) == expected
+
+
 @pytest.mark.parametrize("words, says", [
     (["--train-on", "mine.csv"], "go together"),
     (["--train-on", "mine.csv", "--test-on", "nowhere"], "nowhere: no RAVDESS clips"),

@@ -49,7 +49,7 @@ from tqdm import tqdm
 import features
 from features import pad_or_crop
 from ser import alterations, corpora, download, seeds
-from ser.adaptation import centre_speaker
+from ser.adaptation import centre
 from ser.audio import prepare_waveform, read_audio
 from ser.files import hash_json
 from ser.identity import code_hash
@@ -176,6 +176,8 @@ def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed
                    that models on frames take
       functionals  {feature: (clips, variants, 13 n)}; of features that models on functionals take
       lengths      {feature: int (clips, variants)}, real frames
+      speaker_means {(feature, "frames" or "functionals"): (speakers, n or 13 n)}, by which speakers are centred, in
+                   the order of their names; empty without adaptation
       trimmed_seconds (clips,)
     raises : UserError for an entry that is damaged, OSError
     """
@@ -200,7 +202,9 @@ def open_features(folder, names):
     by_feature = dict(sequences={name: arrays[f"{name}-sequences"] for name in names if "frames" in inputs[name]},
                       functionals={name: arrays[f"{name}-functionals"] for name in names
                                    if "functionals" in inputs[name]},
-                      lengths={name: arrays[f"{name}-lengths"] for name in names})
+                      lengths={name: arrays[f"{name}-lengths"] for name in names},
+                      speaker_means={tuple(name.split("-")[:2]): np.array(array) for name, array in arrays.items()
+                                     if name.endswith("-speaker_means")})
     return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder), **by_feature,
                            trimmed_seconds=arrays["trimmed_seconds"])
 
@@ -213,6 +217,8 @@ def features_key(clips, extraction):
         function = getattr(row.function, "func", row.function)                                  # of a functools.partial
         bound.append([getattr(row.function, "args", ()), getattr(row.function, "keywords", {}), *row[4:]])
         functions.append(function if isinstance(function, str) else f"features:{function.__name__}")
+    if extraction.adapt == "speaker":
+        functions += ["data_preprocessing:centre_corpus"]
     code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",)), bound
     decisive = asdict(extraction)
     if extraction.encoder:
@@ -243,15 +249,21 @@ def new_folder(folder):
 
 
 def centre_corpus(plain, speakers, folder):
-    """Fill `folder` with the arrays of `build_features`, each speaker's centred; speakers : (clips,)."""
+    """Fill `folder` with the arrays of `build_features`, each speaker's centred; speakers : Series (clips,)."""
+    names = speakers.astype(str).reset_index(drop=True)
+    groups = names.groupby(names).indices                               # {speaker: rows}, sorted by name
     with new_folder(folder) as tmp_path:
-        for kind in ("sequences", "functionals"):
+        for kind, of_models in (("sequences", "frames"), ("functionals", "functionals")):
             for feature, x in getattr(plain, kind).items():
                 centred = new_array(tmp_path / f"{feature}-{kind}.npy", x.dtype, x.shape)
                 lengths = plain.lengths[feature] if kind == "sequences" else None
-                for rows in speakers.reset_index(drop=True).groupby(speakers.to_numpy()).indices.values():
-                    centred[rows] = centre_speaker(x[rows], None if lengths is None else lengths[rows])
+                of_clips = None if lengths is None else lengths[:, 0]
+                means = [features.fit_scaler(x[:, 0], of_clips, rows)[0] for rows in groups.values()]
+                for mean, rows in zip(means, groups.values()):
+                    for clip in rows:               # with its copies
+                        centred[clip] = centre(x[clip], mean, None if lengths is None else lengths[clip])
                 centred.flush()
+                np.save(tmp_path / f"{feature}-{of_models}-speaker_means.npy", means)
         for path in Path(plain.folder).glob("*.npy"):
             if not (tmp_path / path.name).exists():                     # lengths, seconds
                 shutil.copy(path, tmp_path)

@@ -19,7 +19,6 @@ from ser.errors import UserError, run_command
 from ser.signals import install_interrupt_handler
 
 MIN_FILES_PARALLEL = 8      # fewer files are not worth starting processes for
-MIN_ADAPTATION_CLIPS = 5    # fewer say too little of a voice: docs/results.md
 
 
 def parse(arguments=None):
@@ -36,8 +35,8 @@ def parse(arguments=None):
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--same-speaker", action="store_true", help="all recordings are of one speaker, in several "
-                        f"emotions: from {MIN_ADAPTATION_CLIPS} of them (or windows) on, models of train.py --adapt "
-                        "speaker are used, which compare them with each other")
+                        "emotions: models of train.py --adapt speaker, where there are such, compare them with each "
+                        "other")
     parser.add_argument("--hop", metavar="S", type=float, default=1.0,
                         help="seconds from one window to the next (default: %(default)s)")
     parser.add_argument("--out", metavar="DIR", default=config.VISUALIZATIONS_DIR, type=Path,
@@ -74,7 +73,7 @@ from ser import metrics
 from ser.files import write_atomically, write_csv
 from ser.recording import open_recording
 from study import export, inference, ready
-from study.segments import centre_segments, in_batches, load_segments
+from study.segments import in_batches, load_segments
 
 ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
 AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
@@ -82,7 +81,7 @@ AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".
 
 def main(args):
     paths = audio_files(args.files)
-    weights = choose_models(args, paths)
+    weights = choose_models(args)
     models, folders = [inference.load_model(*item) for item in weights.items()], list(weights)
     if args.export:
         return export_models(folders, args.export)
@@ -93,8 +92,10 @@ def main(args):
     if inference.is_demo(folders[0]):
         print(inference.DEMO_MODEL)
     all_segments = iter_segments(paths, models, args)
-    if inference.is_adapted(models):
-        all_segments = adapted_segments(all_segments, folders[0], args)
+    if not args.same_speaker and any(model.metadata["speaker_mean"] is not None for model in models):
+        print("this model compares recordings of one speaker; if yours are: --same-speaker")
+    if args.same_speaker:
+        models, all_segments = adapt_to_speaker(models, all_segments)
 
     tables, n_broken = [], 0
     for segments in in_batches(all_segments):
@@ -117,11 +118,13 @@ def main(args):
         sys.exit(f"{n_broken} of {len(paths)} could not be used" if len(table) else 2)
 
 
-def choose_models(args, paths):
+def choose_models(args):
     """The models that were asked for, {folder: weight}; that which comes with the project where there is no run yet."""
     if args.model:
         return {Path(args.model): 1.0}
-    run = args.results_dir / (adapted_run(args, paths) or args.run)
+    run = args.results_dir / args.run
+    if args.same_speaker and (args.results_dir / (args.run + ADAPTED)).is_dir():
+        run = args.results_dir / (args.run + ADAPTED)
     if args.run == config.RUN_NAME and not run.exists() and not args.ensemble:
         print(f"{run} is not there yet: this is the model that comes with the project")
         return {ready.ready_model(networks_only=bool(args.export)): 1.0}
@@ -179,36 +182,16 @@ def iter_segments(paths, models, args):
         yield from segments
 
 
-# -- one speaker -----------------------------------------------------------------------------------
-def adapted_run(args, paths):
-    """Name of the run with models of `train.py --adapt speaker`, where --same-speaker can use them; else None."""
-    if not args.same_speaker or args.model:
-        return None
-    name = args.run if args.run.endswith(ADAPTED) else args.run + ADAPTED
-    if not (args.results_dir / name).is_dir():
-        print(f"not adapted to the speaker: there is no {args.results_dir / name}; python train.py --adapt speaker "
-              "makes it")
-    elif len(paths) < MIN_ADAPTATION_CLIPS and not args.window:
-        print(f"not adapted to the speaker: {len(paths)} recordings, and at least {MIN_ADAPTATION_CLIPS} are needed")
-    else:
-        return name
-    return None
-
-
-def adapted_segments(segments, folder, args):
-    """All segments, each feature centred by their mean. raises : UserError"""
-    if not args.same_speaker:
-        raise UserError(f"{folder}: this model compares the recordings of one speaker with each other; say that yours "
-                        "are: --same-speaker")
+def adapt_to_speaker(models, segments):
+    """The models adapted to the speaker of all segments, and these; in words what was done, or why it was not."""
+    if all(model.metadata["speaker_mean"] is None for model in models):
+        print("not adapted to the speaker: for that, models must be trained with python train.py --adapt speaker")
+        return models, segments
     segments = list(segments)
-    usable = [window for segment in segments for window in segment.get("windows", ())]
-    if len(usable) < MIN_ADAPTATION_CLIPS:
-        raise UserError(f"--same-speaker: {len(usable)} recordings or windows with speech, and at least "
-                        f"{MIN_ADAPTATION_CLIPS} are needed")
-    print(f"adapted to the speaker of {len(usable)} recordings or windows; right only if they are of one voice in "
+    n_windows = sum(len(segment.get("windows", ())) for segment in segments)
+    print(f"adapted to the speaker of {n_windows} recordings or windows; right only if they are of one voice, and in "
           "several emotions")
-    centre_segments([segment for segment in segments if "windows" in segment])
-    return segments
+    return inference.adapt_models(models, segments), segments
 
 
 # -- what is shown ---------------------------------------------------------------------------------

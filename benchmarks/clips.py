@@ -145,7 +145,7 @@ def predictor(implementation, network, settings):
     estimator = networks.NetworkEnsemble(len(labels))
     estimator.network = network
     metadata = dict(labels=labels, feature="mfcc", input="frames", n_frames=n_frames, seconds=settings.CLIP_SECONDS,
-                    adapt="none", known={}, mean=[0.0], std=[1.0], temperature=1.0, loading=extraction.loading,
+                    speaker_mean=None, known={}, mean=[0.0], std=[1.0], temperature=1.0, loading=extraction.loading,
                     params=extraction.params)
     models = [inference.Model("cnn1d", estimator, metadata)]
     args = SimpleNamespace(window=None, hop=1.0, jobs=-1)

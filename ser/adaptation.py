@@ -1,34 +1,30 @@
 """Adaptation to a speaker: features centred by the speaker's own clips, whose emotions are not looked at.
 
-What is left is how a clip differs from the speaker's other clips. The clips must be a mixture of emotions: centred by
-angry clips alone, anger looks neutral. Unlabelled clips of the tested speakers are used, so a number obtained this way
-is of a protocol of its own.
+What is left is how a clip differs from the speaker's other clips. Training speakers, and tested ones, are centred by
+all of their clips. Of a new speaker there may be few: the fewer, the more the mean is drawn towards that of the
+training speakers (`speaker_offset`). Unlabelled clips of the tested speakers are used, so a number obtained this way is
+of a protocol of its own.
 """
 import numpy as np
 
-
-def mean_of(x, lengths=None):
-    """Mean of clips (clips, 13 n), or of the real frames of clips (clips, frames, n) with lengths (clips,): float (n,).
-    """
-    x = np.asarray(x, np.float64)
-    if lengths is None:
-        return x.mean(axis=0)
-    return x[np.arange(x.shape[1]) < np.asarray(lengths)[:, None]].mean(axis=0)
+PRIOR_CLIPS = 3         # clips of a new speaker that count as much as all that is known of other speakers
 
 
 def centre(x, mean, lengths=None):
-    """x - mean, and exactly 0 in padded frames: float32 (clips, ...)."""
+    """x - mean, and exactly 0 in padded frames: float32 of the shape of x.
+
+    x : (clips, frames, n) with lengths (clips,), or (clips, 13 n); mean : (n,) or (13 n,)
+    """
     x = np.float32(x - mean)
     if lengths is not None:
         x[np.arange(x.shape[1]) >= np.asarray(lengths)[:, None]] = 0
     return x
 
 
-def centre_speaker(x, lengths=None):
-    """All clips and copies of one speaker, centred by the clips themselves (variant 0).
-
-    x : (clips, variants, frames, n) with lengths (clips, variants), or (clips, variants, 13 n)
+def speaker_offset(own_mean, n_clips, typical_mean):
+    """What a new speaker's features are centred by: between the mean of the speaker's own clips, float (n,), and that
+    of the training speakers, (n,). With PRIOR_CLIPS clips it is half of each; the form is that of the expected mean
+    where clips vary normally about a speaker, and speakers about their mean.
     """
-    mean = mean_of(x[:, 0], None if lengths is None else lengths[:, 0])
-    return np.stack([centre(x[:, k], mean, None if lengths is None else lengths[:, k]) for k in range(x.shape[1])],
-                    axis=1)
+    share = n_clips / (n_clips + PRIOR_CLIPS)
+    return share * own_mean + (1 - share) * typical_mean

@@ -8,7 +8,7 @@ Used by predict.py, app.py and the benchmarks. All that prediction needs lies in
 """
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,14 +17,15 @@ import pandas as pd
 
 import features
 from ser import metrics
+from ser.adaptation import speaker_offset
 from ser.errors import UserError
 from ser.files import hash_json
 from study import ensemble, final, runs
 from study.estimators import estimator_class
 
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "adapt", "known", "mean", "std",
-                 "temperature", "loading", "params")
+METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "known", "mean", "std",
+                 "speaker_mean", "temperature", "loading", "params")
 BATCH_WINDOWS = 256             # in one pass of a model
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
 
@@ -36,6 +37,7 @@ class Model:
     estimator: object       # see fitting.Estimator
     metadata: dict          # preprocessing.json, see METADATA_KEYS
     weight: float = 1.0     # beside others
+    speaker_mean: object = 0.0      # (n,) or (13 n,), what features are centred by; of models of --adapt speaker
 
     @property
     def input_key(self):
@@ -45,7 +47,8 @@ class Model:
     def standardise(self, x, lengths):
         """Inputs (clips, frames, n) with lengths (clips,), or functionals (clips, 13 n), by the model's own scaler."""
         mean, std = (np.array(self.metadata[name], np.float32) for name in ("mean", "std"))
-        return features.standardise(x, mean, std, lengths if self.metadata["input"] == "frames" else None)
+        lengths = lengths if self.metadata["input"] == "frames" else None
+        return features.standardise(x, mean + self.speaker_mean, std, lengths)
 
     def predict_proba(self, x, lengths):
         """Standardised inputs -> probabilities (clips, n_classes), as training gave them, before the temperature."""
@@ -61,7 +64,8 @@ def load_model(folder, weight=1.0):
         missing = [name for name in METADATA_KEYS if name not in metadata]
         if missing:
             raise ValueError(f"preprocessing.json has no {missing[0]}; if an earlier version wrote it, train it again")
-        return Model(folder.name, estimator_class(metadata["estimator"]).load(folder), metadata, weight)
+        speaker_mean = np.float32(metadata["speaker_mean"] or 0.0)
+        return Model(folder.name, estimator_class(metadata["estimator"]).load(folder), metadata, weight, speaker_mean)
     except (OSError, ValueError, KeyError) as problem:
         raise UserError(f"{folder}: no usable model ({NETWORK_FILE} or an .npz file, and preprocessing.json, of a "
                         f"finished fit): {str(problem).splitlines()[0]}") from problem
@@ -121,12 +125,17 @@ def is_demo(folder):
     return config.exists() and json.loads(config.read_text()).get("demo", False)
 
 
-def is_adapted(models):
-    """Whether models take features that are centred by the speaker's own clips. raises : UserError for both kinds"""
-    adapted = {model.metadata["adapt"] == "speaker" for model in models}
-    if len(adapted) > 1:
-        raise UserError("models with and without --adapt speaker cannot be averaged")
-    return adapted.pop()
+def adapt_models(models, segments):
+    """The models adapted to the one speaker of all these segments (study/segments.py); those that were not trained with
+    --adapt speaker as they are. Until then a model takes a speaker for the mean of those of its training."""
+    windows, adapted = [window for segment in segments for window in segment.get("windows", ())], []
+    for model in models:
+        if windows and model.metadata["speaker_mean"] is not None:
+            x, lengths = (np.array(values) for values in zip(*(window.inputs[model.input_key] for window in windows)))
+            own_mean, _ = features.fit_scaler(x, lengths if model.metadata["input"] == "frames" else None)
+            model = replace(model, speaker_mean=speaker_offset(own_mean, len(windows), model.speaker_mean))
+        adapted.append(model)
+    return adapted
 
 
 def common_labels(models):

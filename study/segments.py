@@ -13,7 +13,6 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import features
-from ser import adaptation
 from ser.audio import FRAME_STEP, frame_levels, prepare_waveform
 from ser.errors import UserError
 from ser.facts import outside_range, recording_facts
@@ -157,17 +156,6 @@ def model_inputs(y, rate, specs):
 def one_per_window(segment):
     """The windows of a segment as segments: [dict, ...], see `segment_recording`."""
     return [dict(segment, start=window.start, end=window.end, windows=[window]) for window in segment["windows"]]
-
-
-def centre_segments(segments):
-    """Adapts the windows of segments of one speaker: each input is centred by the mean of all (ser/adaptation.py)."""
-    windows = [window for segment in segments for window in segment["windows"]]
-    for key in windows[0].inputs:
-        x, lengths = (np.array(values) for values in zip(*(window.inputs[key] for window in windows)))
-        lengths = lengths if x.ndim == 3 else None
-        centred = adaptation.centre(x, adaptation.mean_of(x, lengths), lengths)
-        for window, own in zip(windows, centred):
-            window.inputs[key] = own, window.inputs[key][1]
 
 
 def in_batches(segments, size=BATCH_SEGMENTS):

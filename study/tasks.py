@@ -55,8 +55,9 @@ class Task:
     clips: pd.DataFrame         # file, actor, label
     member_splits: list         # [{"train", "validation", "test"}: clip indices], one for each member
     protocol: str
-    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames, seconds,
-                                # adapt; and `known`, see known_facts
+    preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames, seconds; and
+                                # `known`, see known_facts
+    speaker_means: np.ndarray | None        # (speakers, n or 13 n), by which the feature was centred, by name; or None
     driver: int                 # id of the process that hands out the tasks
 
     @property
@@ -108,7 +109,7 @@ def make_tasks(plan, extraction, extracted, settings):
                 tasks.append(Task(
                     feature, model, fold, fit_id, estimator_name(row), params, seed, weights[feature],
                     row.input == "functionals", plan.classes, clips, member_splits, plan.protocol,
-                    preprocessing[feature], driver=os.getpid()))
+                    preprocessing[feature], extracted.speaker_means.get((feature, row.input)), driver=os.getpid()))
     return tasks
 
 
@@ -134,7 +135,7 @@ def known_facts(clips, extraction):
 def preprocessing_of(feature, extraction):
     """What prediction needs to know of the extraction of a feature."""
     return dict(loading=extraction.loading, params=extraction.params_of(feature), seconds=extraction.clip_seconds,
-                n_frames=extraction.n_frames(feature), adapt=extraction.adapt)
+                n_frames=extraction.n_frames(feature))
 
 
 def pending_tasks(run, tasks, overwrite=False):
@@ -284,6 +285,12 @@ def prediction_table(task, indices, probabilities):
 
 def metadata(task, fit, temperature):
     """All that prediction needs beside the model itself: the content of preprocessing.json."""
+    speaker_mean = None
+    if task.speaker_means is not None:
+        speakers = task.clips.actor.astype(str).to_numpy()
+        trained = np.isin(np.unique(speakers), speakers[fitting.train_union(task.member_splits)])
+        speaker_mean = task.speaker_means[trained].mean(axis=0).tolist()
     return dict(labels=task.classes, estimator=task.estimator, feature=task.feature,
                 input="functionals" if task.on_functionals else "frames", mean=fit.mean.tolist(), std=fit.std.tolist(),
-                temperature=temperature, **task.preprocessing, versions=fit.estimator.versions())
+                speaker_mean=speaker_mean, temperature=temperature, **task.preprocessing,
+                versions=fit.estimator.versions())

@@ -6,25 +6,17 @@ import data_preprocessing as dp
 from ser import adaptation, corpora
 
 
-def test_a_mean_is_over_real_frames():
-    x = np.array([[[1, 10], [3, 30], [99, 99]], [[5, 50], [99, 99], [99, 99]]], np.float32)
-    np.testing.assert_allclose(adaptation.mean_of(x, [2, 1]), [3, 30])
-    np.testing.assert_allclose(adaptation.mean_of(x[:, 0]), [3, 30])
-
-
 def test_padding_stays_zero():
     x = np.ones((1, 3, 2), np.float32)
     np.testing.assert_array_equal(adaptation.centre(x, np.array([0.25, 1.0]), [2]),
                                   [[[0.75, 0], [0.75, 0], [0, 0]]])
 
 
-def test_copies_are_centred_by_the_clips_themselves():
-    rng = np.random.default_rng(0)
-    x = rng.normal(5, 1, (4, 3, 6)).astype(np.float32)
-    x[:, 1:] += 100
-    centred = adaptation.centre_speaker(x)
-    np.testing.assert_allclose(centred, x - x[:, 0].mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(centred[:, 0].mean(axis=0), 0, atol=1e-6)
+def test_the_offset_of_a_new_speaker_is_between_the_own_mean_and_the_typical_one():
+    own, typical = np.array([4.0, 0.0]), np.array([0.0, 8.0])
+    np.testing.assert_allclose(adaptation.speaker_offset(own, 0, typical), typical)
+    np.testing.assert_allclose(adaptation.speaker_offset(own, adaptation.PRIOR_CLIPS, typical), [2, 4])
+    np.testing.assert_allclose(adaptation.speaker_offset(own, 10**9, typical), own, atol=1e-6)
 
 
 @pytest.fixture
@@ -45,8 +37,10 @@ def test_the_arrays_of_a_corpus_are_centred_speaker_by_speaker(two_speakers):
         for name, x in plain.functionals.items():
             mean = np.mean(x[rows, 0], axis=0, dtype=float)
             np.testing.assert_allclose(adapted.functionals[name][rows], x[rows] - mean, atol=1e-3)
+            np.testing.assert_allclose(adapted.speaker_means[name, "functionals"][actor - 1], mean, atol=1e-3)
         lengths, x = plain.lengths["mfcc"], plain.sequences["mfcc"]
         mean = np.mean([frame for row in rows for frame in x[row, 0, :lengths[row, 0]]], axis=0, dtype=float)
+        np.testing.assert_allclose(adapted.speaker_means["mfcc", "frames"][actor - 1], mean, atol=1e-3)
         for row in rows:
             for copy in (0, 1):
                 real = lengths[row, copy]
@@ -54,6 +48,7 @@ def test_the_arrays_of_a_corpus_are_centred_speaker_by_speaker(two_speakers):
                                            atol=1e-3)
                 assert not adapted.sequences["mfcc"][row, copy, real:].any()
     np.testing.assert_array_equal(adapted.lengths["mfcc"], plain.lengths["mfcc"])
+    assert plain.speaker_means == {}
 
 
 def test_who_the_others_are_changes_the_entry(two_speakers):

@@ -5,8 +5,10 @@ import pytest
 from commands import run
 
 import config
+from benchmarks import adaptation as benchmark
 from ser import adaptation, metrics
-from study import inference, segments
+from ser.errors import UserError
+from study import inference, runs, segments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 P = [f"p_{name}" for name in config.CLASSES]
@@ -27,22 +29,56 @@ def speakers_clips(folder):
     return sorted((folder / "cache/demo-corpus/Actor_01").glob("*.wav"))
 
 
-def test_the_folder_of_a_speaker_is_answered_as_in_training(folder, predicts):
-    """All clips of an actor, from their files: the model's test clips among them get what training wrote."""
-    fit = folder / "results/demo-adapted/fits/mfcc-svm-fold0"
-    actor = folder / "cache/demo-corpus/Actor_01"
-    done = predicts([actor, "--model", fit, "--same-speaker", "--csv", "out.csv"], folder)
+def answers_of(folder, predicts, clips, *arguments):
+    """What predict.py prints, and its probabilities (clips, 8) of clips in the order of their names."""
+    done = predicts([*clips, "--csv", "out.csv", *arguments], folder)
     assert done.returncode == 0, done.stderr
+    table = pd.read_csv(folder / "out.csv").sort_values("file")
+    return done.stdout, table[P].to_numpy()
+
+
+def own_inputs(folder, fit, clips):
+    """Functionals of clips, as the model of a fit takes them: (clips, 520)."""
+    model = inference.load_model(folder / fit)
+    found = [segments.load_segments(path, inference.input_specs([model]))[0]["windows"][0] for path in clips]
+    return model, np.array([window.inputs[model.input_key][0] for window in found])
+
+
+@pytest.mark.parametrize("model_name", ["svm", "linear"])
+def test_the_folder_of_a_speaker_is_centred_by_its_clips_and_what_is_known_of_others(folder, predicts, model_name):
+    """By another route: the functionals, centred by hand, given to the estimator."""
+    fit = f"results/demo-adapted/fits/mfcc-{model_name}-fold0"
     clips = speakers_clips(folder)
-    assert f"adapted to the speaker of {len(clips)} recordings" in done.stdout
-    answers = pd.read_csv(folder / "out.csv")
-    answers["file"] = answers.file.str.rsplit("/", n=1).str[-1]
-    expected = pd.read_csv(fit / "predictions.csv")
-    both = expected.merge(answers, on="file", suffixes=("_then", "_now"))
-    assert len(both) > 5
-    temperature = inference.load_model(fit).metadata["temperature"]
-    then = metrics.apply_temperature(both[[f"{name}_then" for name in P]].to_numpy(), temperature)
-    assert np.abs(then - both[[f"{name}_now" for name in P]].to_numpy()).max() < 1e-3
+    printed, p = answers_of(folder, predicts, clips, "--model", fit, "--same-speaker")
+    assert f"adapted to the speaker of {len(clips)} recordings" in printed
+    model, x = own_inputs(folder, fit, clips)
+    share = len(clips) / (len(clips) + adaptation.PRIOR_CLIPS)
+    offset = share * x.mean(axis=0) + (1 - share) * np.array(model.metadata["speaker_mean"])
+    expected = model.estimator.predict_proba(
+        np.float32((x - offset - model.metadata["mean"]) / model.metadata["std"]), None)
+    np.testing.assert_allclose(p, metrics.apply_temperature(expected, model.metadata["temperature"]), atol=1e-3)
+
+
+def test_of_a_stranger_the_mean_of_the_training_speakers_is_taken(folder, predicts):
+    fit = "results/demo-adapted/fits/mfcc-linear-fold0"
+    clips = speakers_clips(folder)[:2]
+    printed, p = answers_of(folder, predicts, clips, "--model", fit)
+    assert "this model compares recordings of one speaker; if yours are: --same-speaker" in printed
+    model, x = own_inputs(folder, fit, clips)
+    typical = np.array(model.metadata["speaker_mean"])
+    expected = model.estimator.predict_proba(
+        np.float32((x - typical - model.metadata["mean"]) / model.metadata["std"]), None)
+    np.testing.assert_allclose(p, metrics.apply_temperature(expected, model.metadata["temperature"]), atol=1e-3)
+
+
+def test_what_is_known_of_other_speakers_is_of_training_speakers(folder):
+    """The mean over them of the means of all their clips: from the clips of the run, read anew."""
+    fit = "results/demo-adapted/fits/mfcc-linear-fold0"
+    paths = sorted((folder / "cache/demo-corpus").glob("Actor_*/*.wav"))
+    model, x = own_inputs(folder, fit, paths)
+    actors = np.array([path.parent.name for path in paths])
+    expected = np.mean([x[actors == actor].mean(axis=0) for actor in np.unique(actors)], axis=0)    # all of training
+    np.testing.assert_allclose(model.metadata["speaker_mean"], expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_run_that_is_adapted_is_found(folder, predicts):
@@ -50,39 +86,54 @@ def test_the_run_that_is_adapted_is_found(folder, predicts):
     assert done.returncode == 0 and "model: results/demo-adapted/" in done.stdout
 
 
-@pytest.mark.parametrize("n_clips, run_name, words", [
-    (4, "demo", "not adapted to the speaker: 4 recordings, and at least 5 are needed"),
-    (6, "other", "not adapted to the speaker: there is no results/other-adapted"),
-])
-def test_where_it_cannot_be_used_it_says_so_and_answers(folder, predicts, n_clips, run_name, words):
-    if not (folder / "results/other").exists():
-        (folder / "results/other").symlink_to("demo")
-    done = predicts([*speakers_clips(folder)[:n_clips], "--run", run_name, "--same-speaker"], folder)
-    assert done.returncode == 0 and words in done.stdout and "-adapted/fits" not in done.stdout
+def test_where_there_is_none_it_says_so_and_answers(folder, predicts):
+    (folder / "results/other").symlink_to("demo")
+    done = predicts([*speakers_clips(folder)[:2], "--run", "other", "--same-speaker"], folder)
+    assert done.returncode == 0 and "not adapted to the speaker: for that, models must be trained" in done.stdout
+    assert "-adapted/fits" not in done.stdout
 
 
-def test_a_model_that_compares_recordings_is_not_used_on_strangers_without_a_word(folder, predicts):
-    fit = folder / "results/demo-adapted/fits/mfcc-svm-fold0"
-    done = predicts([speakers_clips(folder)[0], "--model", fit], folder)
-    assert done.returncode == 2 and "say that yours are: --same-speaker" in done.stderr
-    done = predicts([*speakers_clips(folder)[:3], "--model", fit, "--same-speaker"], folder)
-    assert done.returncode == 2 and "at least 5 are needed" in done.stderr
-
-
-def test_segments_are_centred_by_all_windows():
+def test_models_on_frames_are_adapted_by_real_frames():
     rng = np.random.default_rng(0)
     x = rng.normal(3, 1, (5, 6, 2)).astype(np.float32)
     lengths = np.array([6, 5, 4, 6, 3])
     for row, length in enumerate(lengths):
         x[row, length:] = 0
-    own = [dict(windows=[segments.Window(0, 1, 1, {"a": (x[row], lengths[row]), "b": (x[row].mean(0), lengths[row])})])
-           for row in range(5)]
-    segments.centre_segments(own)
+    typical = np.array([1.0, 2.0], np.float32)
+    metadata = dict.fromkeys(("loading", "params", "feature", "n_frames")) | dict(
+        input="frames", mean=[0.0, 0.0], std=[1.0, 1.0], speaker_mean=typical.tolist())
+    model = inference.Model("a", None, metadata, speaker_mean=typical)
+    plain = inference.Model("b", None, metadata | dict(speaker_mean=None))
+    own = [dict(windows=[segments.Window(0, 1, 1, {model.input_key: (x[row], lengths[row])})]) for row in range(5)]
+    adapted, same = inference.adapt_models([model, plain], [*own, dict(problem="not readable")])
     mean = np.concatenate([x[row, :lengths[row]] for row in range(5)]).mean(axis=0)
-    for row, segment in enumerate(own):
-        centred, length = segment["windows"][0].inputs["a"]
-        np.testing.assert_allclose(centred[:length], x[row, :length] - mean, atol=1e-5)
-        assert length == lengths[row] and not centred[length:].any()
-    functionals = np.array([segment["windows"][0].inputs["b"][0] for segment in own])
-    np.testing.assert_allclose(functionals.mean(axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(adaptation.mean_of(functionals), 0, atol=1e-6)
+    np.testing.assert_allclose(adapted.speaker_mean, 5 / 8 * mean + 3 / 8 * typical, rtol=1e-5)
+    standardised = adapted.standardise(x, lengths)
+    np.testing.assert_allclose(standardised[0], x[0] - adapted.speaker_mean, atol=1e-5)
+    assert not standardised[4, 3:].any()
+    assert same is plain and inference.adapt_models([model], [])[0] is model
+
+
+# -- the benchmark ---------------------------------------------------------------------------------
+def test_the_benchmark_counts_as_the_command_answers(folder, predicts):
+    run_folder = folder / "results/demo-adapted"
+    paths = {path.name: path for path in (folder / "cache/demo-corpus").glob("Actor_*/*.wav")}
+    table = benchmark.measure(run_folder, [("mfcc", "linear")], paths, 1)
+    of = table.groupby("choice")
+    assert (of.get_group("0 clips").accuracy == of.get_group("0 clips").without).all()
+    assert len(of.get_group("5 clips")) == benchmark.N_DRAWS * len(of.get_group("all clips"))
+    study = runs.read_run(run_folder)
+    fold, actor = study.folds[study.folds.fold >= 0].sort_values(["fold", "actor"]).iloc[0][["fold", "actor"]]
+    tested = study.folds[(study.folds.fold == fold) & (study.folds.actor == actor)].sort_values("file")
+    fit = f"results/demo-adapted/fits/mfcc-linear-fold{fold}"
+    for more, row in ((["--same-speaker"], "all clips"), ([], "0 clips")):
+        _, p = answers_of(folder, predicts, [paths[file] for file in tested.file], "--model", fit, *more)
+        right = np.mean(np.array(config.CLASSES)[p.argmax(axis=1)] == tested.emotion.to_numpy())
+        assert of.get_group(row).accuracy.iloc[0] == right
+    text = benchmark.page(table, study)
+    assert "| adapted by | mfcc-linear |" in text and "| angry clips alone |" in text
+
+
+def test_the_benchmark_wants_adapted_models(folder):
+    with pytest.raises(UserError, match="mfcc-svm-fold0 was not trained with --adapt speaker"):
+        benchmark.measure(folder / "results/demo", [("mfcc", "svm")], {}, 1)

@@ -119,7 +119,7 @@ RECIPES: Recipes() = {
         learning_rate=4e-3, CHECKPOINT="best", EARLY_STOPPING_PATIENCE=30, LR_SCHEDULE="plateau", PLATEAU_FACTOR=0.5,
         N_AUGMENTED=4, MIXUP_ALPHA=0.2, LABEL_SMOOTHING=0.1, EMA_DECAY=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0,
         CEPSTRAL_DECAY=None),
-    "robust": dict(         # for recordings of other microphones, rooms and channels: no level, no sound above 7 kHz,
-        LEVEL="speech", F_MAX=7000.0,                   # and copies as if recorded elsewhere
-        ALTERATIONS=("room", "voices", "hiss", "gain", "band", "codec")),
+    "robust": dict(         # for recordings of other microphones, rooms and channels: no level, filters up to 7 kHz
+        LEVEL="speech", F_MAX=7000.0,                   # only, and copies as if recorded elsewhere
+        ALTERATIONS=("room", "speech_noise", "hiss", "gain", "band", "codec")),
 }

@@ -324,8 +324,8 @@ def extract_clip(index, file, content, extraction, driver):
 def make_copy(recorded, rate, file, copy, extraction):
     """Copy number `copy` of a clip (samples,) at `rate` Hz: altered, prepared, augmented -> float32 (samples,)."""
     if extraction.alterations:
-        rng = seeds.generator(extraction.seed, "alter", file, copy)
-        recorded = alterations.alter(recorded, rng, rate, extraction.alterations)
+        recorded = alterations.alter(recorded, rate, extraction.alterations,
+                                     lambda name: seeds.generator(extraction.seed, "alter", name, file, copy))
     y = prepare_waveform(recorded, rate, **extraction.loading)
     rng = seeds.generator(extraction.seed, "augment", file, copy)
     return augment(y, rng, sr=extraction.loading["sr"], **extraction.augmentation)

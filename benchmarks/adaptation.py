@@ -33,7 +33,7 @@ ONE_SIDED = ("angry", "calm", "neutral", "happy")       # all clips of one emoti
 def load_windows(path, specs):
     """A clip as the models take it: segments.Window."""
     y, rate = read_audio(path)
-    return segments.Window(0, len(y) / rate, 1, segments.model_inputs(y, rate, specs)[0])
+    return segments.Window(0, 1, 1, segments.model_inputs(y, rate, specs)[0])
 
 
 def choices(emotions, rng):
@@ -49,7 +49,7 @@ def choices(emotions, rng):
 
 def is_correct(model, windows, emotions, adapting=()):
     """Whether a model, adapted by some windows (indices), is right about each: bool (windows,)."""
-    (model,) = inference.adapt_models([model], [dict(windows=[windows[k] for k in adapting])])
+    (model,) = inference.adapt_models([model], [dict(file=k, windows=[windows[k]]) for k in adapting])
     p = inference.predict_inputs(model, [window.inputs[model.input_key] for window in windows])
     return np.array(model.metadata["labels"])[p.argmax(axis=1)] == emotions
 

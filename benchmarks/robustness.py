@@ -39,7 +39,7 @@ ALTERATIONS = {
     "gain +10 dB": lambda y, rng, sr: alterations.gain(y, 10),
     "reverberation 0.3 s": lambda y, rng, sr: alterations.reverberated(y, rng, sr, 0.3),
     "reverberation 0.8 s": lambda y, rng, sr: alterations.reverberated(y, rng, sr, 0.8),
-    "voices at 20 dB": lambda y, rng, sr: alterations.speech_noise(y, rng, 20),
+    "speech-shaped noise at 20 dB": lambda y, rng, sr: alterations.speech_shaped_noise(y, rng, 20),
     "mu-law": lambda y, rng, sr: alterations.mu_law(y),
     "8 bit": lambda y, rng, sr: alterations.eight_bits(y),
     "telephone": lambda y, rng, sr: alterations.telephone(y, sr),

@@ -2,7 +2,7 @@
 scale 1.
 
     reverberated(y, rng, sr, 0.3)   hiss(y, rng, -55)   gain(y, -20)   band_limited(y, sr, 8000)   telephone(y, sr) ...
-    alter(y, rng, sr, names)        some of the rows of ALTERATIONS, at random strengths
+    alter(y, sr, names, generator)  some of the rows of ALTERATIONS, at random strengths
 
 Used twice: altered copies of training clips (setting ALTERATIONS), and benchmarks/robustness.py.
 """
@@ -10,10 +10,11 @@ import numpy as np
 
 PROBABILITY = 0.4                   # of each alteration in a copy
 REVERBERATION_SECONDS = (0.1, 1.0)  # RT60
-NOISE_DB, SPEECH_NOISE_DB = (10, 50), (10, 30)      # below the level of the whole clip
+NOISE_DB, SHAPED_NOISE_DB = (10, 50), (10, 30)      # below the level of the whole clip
 GAIN_DB = (-30, 10)
 RATES = (8000, 11_025, 16_000, 22_050)              # Hz, of recordings with a narrower band
 MU = 255                            # of mu-law
+MIN_EIGHT_BITS_PEAK = 0.03          # of full scale: four steps of eight bits; of less too little is left
 TELEPHONE_RATE = 8000               # Hz
 TELEPHONE_BAND = (300, 3400)        # Hz
 
@@ -39,8 +40,8 @@ def hiss(y, rng, dbfs):
     return y + np.float32(10 ** (dbfs / 20)) * rng.standard_normal(len(y), dtype=np.float32)
 
 
-def speech_noise(y, rng, snr_db):
-    """Noise with the spectrum of the clip itself, `snr_db` below it, as of many voices that nobody can follow.
+def speech_shaped_noise(y, rng, snr_db):
+    """Noise with the long-term spectrum of the clip itself, `snr_db` below it.
 
     Random phases in place of the clip's own, over its whole length; Dreschler et al., "ICRA noises", 2001, use
     such noise in place of babble.
@@ -78,7 +79,7 @@ def eight_bits(y):
 
 
 def telephone(y, sr):
-    """A line of old: 300 to 3400 Hz, 8000 samples a second, mu-law."""
+    """A narrow-band telephone channel: 300 to 3400 Hz, 8000 samples a second, mu-law."""
     import soxr
     from scipy.signal import butter, sosfilt
     narrow = soxr.resample(y, sr, TELEPHONE_RATE, quality="HQ")
@@ -92,8 +93,8 @@ def random_room(y, rng, sr):
     return reverberated(y, rng, sr, np.exp(rng.uniform(*np.log(REVERBERATION_SECONDS))))
 
 
-def random_voices(y, rng, sr):
-    return speech_noise(y, rng, rng.uniform(*SPEECH_NOISE_DB))
+def random_shaped_noise(y, rng, sr):
+    return speech_shaped_noise(y, rng, rng.uniform(*SHAPED_NOISE_DB))
 
 
 def random_hiss(y, rng, sr):
@@ -110,18 +111,24 @@ def random_band(y, rng, sr):
 
 def random_codec(y, rng, sr):
     which = rng.integers(3)
-    return mu_law(y) if which == 0 else eight_bits(y) if which == 1 else telephone(y, sr)
+    if which == 0 or which == 1 and np.abs(y).max() < MIN_EIGHT_BITS_PEAK:
+        return mu_law(y)
+    return eight_bits(y) if which == 1 else telephone(y, sr)
 
 
-ALTERATIONS = {"room": random_room, "voices": random_voices, "hiss": random_hiss, "gain": random_gain,
+ALTERATIONS = {"room": random_room, "speech_noise": random_shaped_noise, "hiss": random_hiss, "gain": random_gain,
                "band": random_band, "codec": random_codec}
 
 
-def alter(y, rng, sr, names):
-    """Each of the alterations named, with PROBABILITY, in the order of ALTERATIONS: (samples,) -> (samples,)."""
-    for name, function in ALTERATIONS.items():
-        if name in names and rng.random() < PROBABILITY:
-            y = function(y, rng, sr)
+def alter(y, sr, names, generator):
+    """Each of the alterations named, with PROBABILITY, in the order of ALTERATIONS: (samples,) -> (samples,).
+
+    generator : name -> random generator, so that which others there are changes nothing
+    """
+    for name in [name for name in ALTERATIONS if name in names]:
+        rng = generator(name)
+        if rng.random() < PROBABILITY:
+            y = ALTERATIONS[name](y, rng, sr)
     return y
 
 

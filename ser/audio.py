@@ -13,7 +13,8 @@ MAX_AMPLITUDE = 2.0**31         # full scale is 1; more than any whole number th
 SILENCE_PEAK = 1e-4             # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
 MIN_MIX_POWER = 0.3             # of the loudest channel's: a mean of channels with less has lost what they hold
 FRAME_LENGTH, FRAME_STEP = 2048, 512            # samples, of levels
-NOISE_PERCENTILE, ABOVE_NOISE_DB = 10, 6        # the noise floor is the level that this share of frames stays under
+NOISE_PERCENTILES, STEADY_DB = (2, 10, 18), 3   # the softest frames are noise where these of their levels are this near
+ABOVE_NOISE_DB = 6              # the middle one of these: what is louder is speech
 LEAST_TRIM_DB = 15              # below the loudest frame: what is louder than this is never trimmed for noise
 SPEECH_LEVEL_DBFS = -26         # root mean square of the loudest half second, as telephony does (ITU-T P.56)
 SPEECH_SECONDS = 0.5
@@ -24,13 +25,17 @@ def read_audio(path):
 
     raises : UserError (without the file's name) for audio that cannot be trained on
     """
+    channels, rate = read_channels(path)
+    return to_mono(channels), rate
+
+
+def read_channels(path):
+    """The channels of a file as they are, float32 (samples, channels), and the rate in Hz. raises : as `read_audio`"""
     with open_sound(path) as sound:
-        channels = sound.read(dtype="float32", always_2d=True)                      # (samples, channels)
+        channels = sound.read(dtype="float32", always_2d=True)
         check_length(len(channels), sound)
         check_values(channels)
-        samples = mix_channels(channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32))
-        check_silence(np.abs(samples).max())
-        return samples, sound.samplerate
+        return channels, sound.samplerate
 
 
 @contextlib.contextmanager
@@ -71,6 +76,13 @@ def check_silence(peak):
     """raises : UserError where the largest sample is as good as none."""
     if peak < SILENCE_PEAK:
         raise UserError("silent: no sample above -80 dBFS")
+
+
+def to_mono(channels):
+    """(samples, channels) -> mono (samples,), freed of constant offsets. raises : UserError where nothing is left"""
+    samples = mix_channels(channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32))
+    check_silence(np.abs(samples).max())
+    return samples
 
 
 def mix_channels(channels):
@@ -116,21 +128,32 @@ def prepare_waveform(y, rate, *, sr, trim_db, level):
 
 
 def trim_ends(y, trim_db):
-    """Cut the ends, up to the first and last frame that is speech: (samples,) -> (samples,).
-
-    Speech is what lies within `trim_db` of the loudest frame, and above the noise: in hiss the ends never fall that
-    far.
-    """
-    levels = frame_levels(y)
-    noise = min(np.percentile(levels, NOISE_PERCENTILE) + ABOVE_NOISE_DB, levels.max() - LEAST_TRIM_DB)
-    first, *_, last = np.flatnonzero(levels >= max(levels.max() - trim_db, noise))[[0, -1]]
+    """Cut the ends, up to the first and last frame that is speech, see `speech_span`: (samples,) -> (samples,)."""
+    first, last = speech_span(frame_levels(y), trim_db)
     return y[first * FRAME_STEP:(last + 1) * FRAME_STEP]
 
 
-def frame_levels(y):
-    """Root mean square of each frame in dBFS: (samples,) -> (1 + samples // FRAME_STEP,), centred as in features.py."""
+def speech_span(levels, trim_db):
+    """First and last frame of speech: what lies within `trim_db` of the loudest frame, and above the noise, since in
+    hiss the ends never fall that far. levels : (frames,) in dB
+    """
+    lowest, noise = levels.max() - trim_db, noise_floor(levels)
+    if noise is not None:
+        lowest = max(lowest, min(noise + ABOVE_NOISE_DB, levels.max() - LEAST_TRIM_DB))
+    first, last = np.flatnonzero(levels >= lowest)[[0, -1]]
+    return first, last
+
+
+def noise_floor(levels):
+    """The level of a steady noise behind everything, dB; None where the softest frames differ: they may be speech."""
+    low, middle, high = np.percentile(levels, NOISE_PERCENTILES)
+    return middle if high - low < STEADY_DB else None
+
+
+def frame_levels(y, frame_length=FRAME_LENGTH, step=FRAME_STEP):
+    """Root mean square of each frame in dBFS: (samples,) -> (1 + samples // step,), centred as in features.py."""
     import librosa
-    rms = librosa.feature.rms(y=y, frame_length=FRAME_LENGTH, hop_length=FRAME_STEP)[0]
+    rms = librosa.feature.rms(y=y, frame_length=frame_length, hop_length=step)[0]
     return 20 * np.log10(np.maximum(rms, 1e-10))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser.audio import check_length, check_silence, check_values, mix_weights, open_sound, read_audio
+from ser.audio import check_length, check_silence, check_values, mix_weights, open_sound, read_channels, to_mono
 
 LONG_SECONDS = 120          # longer files are not kept in memory
 BLOCK_SAMPLES = 2**20       # of all channels together, at a time
@@ -18,11 +18,11 @@ CLIPPING_LEVEL = 0.999      # full scale is 1
 
 
 class ArrayRecording:
-    """A waveform in memory: float (samples,) at `rate` Hz."""
+    """A waveform in memory: float (samples,) at `rate` Hz; clipped_fraction: of the samples of the file."""
 
-    def __init__(self, y, rate):
+    def __init__(self, y, rate, clipped_fraction=0.0):
         self.y, self.rate, self.seconds, self.peak = y, rate, len(y) / rate, float(np.abs(y).max())
-        self.clipped_fraction = float(np.mean(np.abs(y) >= CLIPPING_LEVEL))
+        self.clipped_fraction = clipped_fraction
 
     def read(self, start, end):
         """From `start` to `end`, in seconds: (samples,)."""
@@ -37,7 +37,7 @@ class ArrayRecording:
 
 @dataclass(frozen=True)
 class FileRecording:
-    """A file that is read where it is needed; by `open_recording`."""
+    """A file that is read where it is needed; by `open_recording`. Its methods raise UserError if it is gone."""
     path: object
     rate: int
     n_samples: int
@@ -77,10 +77,21 @@ def open_recording(path):
     """
     with open_sound(path) as sound:
         is_long = sound.frames > LONG_SECONDS * sound.samplerate
-    return scan(path) if is_long else ArrayRecording(*read_audio(path))
+    return scan_file(path) if is_long else read_recording(path)
 
 
-def scan(path):
+def read_recording(file):
+    """The ArrayRecording of an audio file (its path, or open). raises : UserError"""
+    channels, rate = read_channels(file)
+    return ArrayRecording(to_mono(channels), rate, float(count_clipped(channels).max() / len(channels)))
+
+
+def count_clipped(channels):
+    """Samples at full scale of each channel: (samples, channels) -> int (channels,)."""
+    return np.sum(np.abs(channels) >= CLIPPING_LEVEL, axis=0)
+
+
+def scan_file(path):
     """The FileRecording of a long file, looked through once, block by block."""
     with open_sound(path) as sound:
         check_length(sound.frames, sound)
@@ -92,7 +103,7 @@ def scan(path):
             every = np.concatenate([block, mean], axis=1, dtype=np.float64)             # (samples, channels + 1)
             n, total, squares = n + len(block), total + every.sum(axis=0), squares + np.square(every).sum(axis=0)
             low, high = np.minimum(low, every.min(axis=0)), np.maximum(high, every.max(axis=0))
-            clipped += np.sum(np.abs(mean) >= CLIPPING_LEVEL)
+            clipped = clipped + count_clipped(block)
         check_length(n, sound)
         offset = total / n                                                              # (channels + 1,)
         power = squares / n - offset**2
@@ -100,4 +111,5 @@ def scan(path):
         used = -1 if weights.max() == weights.min() else weights.argmax()
         peak = float(max(high[used] - offset[used], offset[used] - low[used]))
         check_silence(peak)
-        return FileRecording(path, sound.samplerate, n, np.float32(offset[:-1]), weights, peak, clipped / n)
+        return FileRecording(path, sound.samplerate, n, np.float32(offset[:-1]), weights, peak,
+                             float(clipped.max() / n))

@@ -11,14 +11,14 @@ its middle blocks also hold how it is said. The encoder is frozen: nothing of it
 Clips of any length up to 30 s, 50 steps a second, without padding to 30 s: positions are cut. In a batch, frames added
 to the shorter clips are exactly 0 in every column, and change nothing of the rest.
 """
+import contextlib
 import functools
 
 import librosa
 import numpy as np
 
-from ser.errors import UserError
 from study.backend import keras, tf, use_one_thread
-from study.encoder_weights import find_weights, fingerprint, read_shape, read_weights
+from study.encoder_weights import checked_weights, read_shape, read_weights
 
 layers, ops = keras.layers, keras.ops
 EPSILON = 1e-5                      # of the layer normalisations
@@ -77,11 +77,9 @@ def shared_encoder(checkpoint, sha256, blocks):
 
     raises : UserError, also for other weights than those with this fingerprint
     """
-    use_one_thread()
-    path = find_weights(checkpoint)
-    if fingerprint(path) != sha256:
-        raise UserError(f"{path}: not the weights of {checkpoint} that the model's features were made with")
-    encoder = load_encoder(path, blocks)
+    with contextlib.suppress(RuntimeError):     # TensorFlow has begun, with a network that predicts: threads stay
+        use_one_thread()
+    encoder = load_encoder(checked_weights(checkpoint, sha256), blocks)
     n_mels = encoder.input_shape[-1]
     return tf.function(lambda x: keras.tree.flatten(encoder(x, training=False)), autograph=False,
                        input_signature=[tf.TensorSpec((1, None, n_mels))]), n_mels
@@ -141,9 +139,7 @@ def gelu(x):
 # -- weights ---------------------------------------------------------------------------------------
 def load_encoder(path, blocks):
     """The encoder with the weights of a safetensors file. raises : UserError for other weights"""
-    weights = read_weights(path)
-    shape = read_shape(weights, path)
-    encoder = build_encoder(shape, blocks)
+    encoder, weights = build_encoder(read_shape(path), blocks), read_weights(path)
     for layer in encoder.layers:
         if layer.weights:
             layer.set_weights(layer_weights(layer, weights))

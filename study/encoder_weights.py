@@ -6,6 +6,7 @@
 A checkpoint is the name of a model on huggingface.co or a local file model.safetensors. The environment variable
 ENCODER_WEIGHTS names a file to take in place of the hub's. The hub's files are kept in the user's cache (HF_HOME).
 """
+import contextlib
 import functools
 import hashlib
 import os
@@ -42,11 +43,19 @@ def encoder_params(checkpoint, blocks, frames_block):
     raises       : UserError, also where the weights must be downloaded and cannot be
     """
     path = find_weights(checkpoint)
-    n_blocks = read_shape(read_weights(path), path).n_blocks
+    n_blocks = read_shape(path).n_blocks
     if not set(blocks) | {frames_block} <= set(range(n_blocks + 1)):
         raise UserError(f"ENCODER_BLOCKS, ENCODER_FRAMES_BLOCK: {path} has the blocks 0 to {n_blocks}")
     return dict(checkpoint=str(checkpoint), sha256=fingerprint(path), blocks=sorted(set(blocks)),
                 frames_block=frames_block)
+
+
+def checked_weights(checkpoint, sha256):
+    """The file with these very weights. raises : UserError, also where the file has others"""
+    path = find_weights(checkpoint)
+    if fingerprint(path) != sha256:
+        raise UserError(f"{path}: not the weights of {checkpoint} that the model's features were made with")
+    return path
 
 
 def find_weights(checkpoint, may_download=True):
@@ -74,13 +83,13 @@ def find_weights(checkpoint, may_download=True):
         raise UserError(f"weights of {checkpoint} are not on this machine") from problem
 
 
-def weights_at_hand(checkpoint):
-    """Whether the weights of a checkpoint can be read here without a download."""
+def weights_at_hand(checkpoint, sha256):
+    """Whether these very weights can be read here without a download; where not, why not is printed."""
     try:
-        read_weights(find_weights(checkpoint, may_download=False))
-    except UserError:
+        return fingerprint(find_weights(checkpoint, may_download=False)) == sha256
+    except UserError as problem:
+        print(f"without the pretrained encoder: {problem}")
         return False
-    return True
 
 
 def download(checkpoint):
@@ -89,9 +98,10 @@ def download(checkpoint):
     print(f"weights of {checkpoint}, from huggingface.co, once:")
     try:
         path = Path(huggingface_hub.hf_hub_download(checkpoint, FILE))
-    except (OSError, ValueError) as problem:        # the library's own errors are both
-        raise UserError(f"weights of {checkpoint} could not be downloaded ({str(problem).splitlines()[0][:100]}); put "
-                        f"its {FILE} somewhere and name it: ENCODER_WEIGHTS=/path/{FILE}") from problem
+    except Exception as problem:        # the hub's errors, and those of whichever HTTP library it uses, share no base
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0][:100]
+        raise UserError(f"weights of {checkpoint} could not be downloaded ({reason}); put its {FILE} somewhere and "
+                        f"name it: ENCODER_WEIGHTS=/path/{FILE}") from problem
     expected = path.resolve().name                  # the cache names a file by its SHA-256
     if re.fullmatch("[0-9a-f]{64}", expected) and file_sha256(path) != expected:
         path.resolve().unlink()
@@ -106,26 +116,41 @@ def file_sha256(path):
 
 def read_weights(path):
     """The encoder's tensors in a safetensors file, which is plain data: {name: float32 array}. raises : UserError"""
+    with open_weights(path) as file:
+        return {name: file.get_tensor(PREFIX + name).astype(np.float32) for name in tensor_names(file)}
+
+
+def read_shape(path):
+    """The Shape of the weights in a safetensors file. raises : UserError where they are of another network"""
+    with open_weights(path) as file:
+        names = tensor_names(file)
+        wanted = ("conv1.weight", "layers.0.fc1.weight", "embed_positions.weight")
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise UserError(f"{path}: no Whisper encoder; it has no tensor {PREFIX}{missing[0]}")
+        (width, n_mels, _), (inner, _), (positions, _) = (file.get_slice(PREFIX + name).get_shape() for name in wanted)
+        return Shape(n_mels, width, inner, positions, sum(name.endswith(".fc1.weight") for name in names))
+
+
+@contextlib.contextmanager
+def open_weights(path):
+    """A safetensors file, open; what goes wrong with it within the block is a UserError."""
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError as problem:
         raise UserError(f"{path}: {INSTALL}") from problem
     try:
         with safe_open(path, "numpy") as file:
-            return {name.removeprefix(PREFIX): file.get_tensor(name).astype(np.float32)
-                    for name in file.keys() if name.startswith(PREFIX)}         # noqa: SIM118 (no dictionary)
-    except (SafetensorError, OSError, TypeError) as problem:
+            yield file
+    except UserError:
+        raise
+    except (SafetensorError, OSError, TypeError, ValueError) as problem:
         raise UserError(f"{path}: not readable as safetensors ({problem})") from problem
 
 
-def read_shape(weights, path):
-    """The Shape of these weights. raises : UserError where they are of another network"""
-    try:
-        (width, n_mels, _), (inner, _) = weights["conv1.weight"].shape, weights["layers.0.fc1.weight"].shape
-        return Shape(n_mels, width, inner, len(weights["embed_positions.weight"]),
-                     sum(name.endswith(".fc1.weight") for name in weights))
-    except KeyError as problem:
-        raise UserError(f"{path}: no Whisper encoder; it has no tensor {PREFIX}{problem.args[0]}") from problem
+def tensor_names(file):
+    """The names of the encoder's tensors, without their common beginning."""
+    return [name.removeprefix(PREFIX) for name in file.keys() if name.startswith(PREFIX)]       # noqa: SIM118
 
 
 def fingerprint(path):

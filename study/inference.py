@@ -22,9 +22,10 @@ from ser.errors import UserError
 from ser.files import hash_json
 from study import ensemble, final, runs
 from study.estimators import estimator_class
+from study.segments import count_clips
 
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "known", "mean", "std",
+METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "training_range", "mean", "std",
                  "speaker_mean", "temperature", "loading", "params")
 BATCH_WINDOWS = 256             # in one pass of a model
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
@@ -128,12 +129,14 @@ def is_demo(folder):
 def adapt_models(models, segments):
     """The models adapted to the one speaker of all these segments (study/segments.py); those that were not trained with
     --adapt speaker as they are. Until then a model takes a speaker for the mean of those of its training."""
-    windows, adapted = [window for segment in segments for window in segment.get("windows", ())], []
+    segments = [segment for segment in segments if segment.get("windows")]
+    windows, adapted = [window for segment in segments for window in segment["windows"]], []
     for model in models:
         if windows and model.metadata["speaker_mean"] is not None:
             x, lengths = (np.array(values) for values in zip(*(window.inputs[model.input_key] for window in windows)))
             own_mean, _ = features.fit_scaler(x, lengths if model.metadata["input"] == "frames" else None)
-            model = replace(model, speaker_mean=speaker_offset(own_mean, len(windows), model.speaker_mean))
+            n_clips = count_clips(segments, model.metadata["seconds"])
+            model = replace(model, speaker_mean=speaker_offset(own_mean, n_clips, model.speaker_mean))
         adapted.append(model)
     return adapted
 
@@ -191,7 +194,7 @@ def predict_segments(segments, models, labels, threshold):
             p[number] = np.average(of_windows[own], axis=0, weights=weights[own])
     table = pd.DataFrame([{name: segment[name] for name in ("file", "start", "end")} for segment in segments],
                          columns=["file", "start", "end"])
-    table["label"] = [labels[row.argmax()] if np.isfinite(row[0]) else segment["otherwise"]
+    table["label"] = [labels[row.argmax()] if np.isfinite(row[0]) else segment["no_answer"]
                       for row, segment in zip(p, segments)]
     table["confidence"] = p.max(axis=1)
     table["unsure"] = table.confidence < threshold

@@ -56,7 +56,7 @@ class Task:
     member_splits: list         # [{"train", "validation", "test"}: clip indices], one for each member
     protocol: str
     preprocessing: dict         # what prediction needs to know of extraction: loading, params, n_frames, seconds; and
-                                # `known`, see known_facts
+                                # training_range, see there
     speaker_means: np.ndarray | None        # (speakers, n or 13 n), by which the feature was centred, by name; or None
     driver: int                 # id of the process that hands out the tasks
 
@@ -93,8 +93,8 @@ def make_tasks(plan, extraction, extracted, settings):
     weights = {name: features.cepstral_weights(name, n_columns(name, extracted), settings.CEPSTRAL_DECAY)
                for name in plan.features}
     keys = {name: features_key(plan.clips, extraction.of_feature(name)) for name in plan.features}
-    known = known_facts(plan.clips, extraction)
-    preprocessing = {name: preprocessing_of(name, extraction) | {"known": known} for name in plan.features}
+    known = dict(training_range=training_range(plan.clips, extraction))
+    preprocessing = {name: preprocessing_of(name, extraction) | known for name in plan.features}
     for fold, member_splits in enumerate(plan.folds):
         data = hash_json([plan.classes, clips.label.tolist(), clips.actor.astype(str).tolist(),
                           [{part: own.tolist() for part, own in split.items()} for split in member_splits]])
@@ -120,16 +120,17 @@ def n_columns(feature, extracted):
     return extracted.functionals[feature].shape[-1] // len(features.FEATURES[feature].statistics)
 
 
-def known_facts(clips, extraction):
-    """Range of the facts (ser/facts.py) of a corpus that matter to a model trained on it and on altered copies."""
-    known, altered = facts.facts_range(clips), extraction.alterations
+def training_range(clips, extraction):
+    """{fact: [lowest, highest]} of the facts (ser/facts.py) that matter to a model trained on these clips and on
+    altered copies of them."""
+    found, altered = facts.facts_range(clips), extraction.alterations
     if extraction.loading["level"] != "recorded" or "gain" in altered:
-        del known["level_dbfs"]
-    if "hiss" in altered:
-        known["noise_db"][1] = -alterations.NOISE_DB[0]
+        del found["level_dbfs"]
+    if "hiss" in altered and "noise_db" in found:
+        found["noise_db"][1] = max(found["noise_db"][1], -alterations.NOISE_DB[0])
     if "band" in altered:
-        known["bandwidth_hz"][0] = min(known["bandwidth_hz"][0], alterations.RATES[0] / 2)
-    return known
+        found["bandwidth_hz"][0] = min(found["bandwidth_hz"][0], alterations.RATES[0] / 2)
+    return found
 
 
 def preprocessing_of(feature, extraction):

@@ -3,10 +3,15 @@ import numpy as np
 import pytest
 from sounds import tone
 
-from ser import alterations
+from ser import alterations, seeds
 
 SR = 22_050
 NOISE = np.random.default_rng(1).normal(0, 0.1, 2 * SR).astype(np.float32)
+
+
+def drawn(seed):
+    """The generators of a clip, by the name of an alteration."""
+    return lambda name: seeds.generator(seed, name)
 
 
 def level_db(y):
@@ -42,9 +47,9 @@ def test_hiss_is_white_and_of_the_level_asked_for():
 
 
 @pytest.mark.parametrize("snr_db", [5, 20])
-def test_noise_of_voices_has_the_spectrum_of_the_clip(snr_db):
+def test_speech_shaped_noise_has_the_spectrum_of_the_clip(snr_db):
     y = tone(700.0, sr=SR, seconds=2) + 0.1 * tone(3000.0, sr=SR, seconds=2)
-    noise = alterations.speech_noise(y, np.random.default_rng(0), snr_db) - y
+    noise = alterations.speech_shaped_noise(y, np.random.default_rng(0), snr_db) - y
     assert level_db(y) - level_db(noise) == pytest.approx(snr_db, abs=0.1)
     assert share_above(noise, 2000) == pytest.approx(share_above(y, 2000), rel=0.05)
     assert abs(np.corrcoef(noise, y)[0, 1]) < 0.9
@@ -75,14 +80,28 @@ def test_codecs_keep_most_of_it_and_no_more():
 
 def test_what_is_drawn_depends_on_the_generator_alone():
     names = tuple(alterations.ALTERATIONS)
-    once, again, other = (alterations.alter(NOISE, np.random.default_rng(seed), SR, names) for seed in (3, 3, 4))
+    once, again, other = (alterations.alter(NOISE, SR, names, drawn(seed)) for seed in (3, 3, 4))
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other)
 
 
+def test_what_is_drawn_of_one_does_not_depend_on_the_others():
+    seed = next(seed for seed in range(100) if drawn(seed)("band").random() < alterations.PROBABILITY
+                and drawn(seed)("gain").random() > alterations.PROBABILITY)
+    alone, both = (alterations.alter(NOISE, SR, names, drawn(seed)) for names in (("band",), ("gain", "band")))
+    np.testing.assert_array_equal(alone, both)
+    assert not np.array_equal(alone, NOISE)
+
+
+def test_a_soft_clip_is_never_rounded_to_silence():
+    soft = NOISE / 1000
+    for seed in range(20):
+        assert np.abs(alterations.random_codec(soft, np.random.default_rng(seed), SR)).max() > 1e-5
+
+
 def test_only_what_is_named_is_done_and_not_always():
-    np.testing.assert_array_equal(alterations.alter(NOISE, np.random.default_rng(0), SR, ()), NOISE)
-    gains = [alterations.alter(NOISE, np.random.default_rng(seed), SR, ("gain",)) for seed in range(200)]
+    np.testing.assert_array_equal(alterations.alter(NOISE, SR, (), drawn(0)), NOISE)
+    gains = [alterations.alter(NOISE, SR, ("gain",), drawn(seed)) for seed in range(200)]
     same = np.mean([np.array_equal(y, NOISE) for y in gains])
     assert same == pytest.approx(1 - alterations.PROBABILITY, abs=0.12)
     for y in gains:                                                             # a gain and nothing else

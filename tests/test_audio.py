@@ -184,6 +184,13 @@ def test_trimming_survives_hiss(hiss_db):
     assert SR <= len(audio.trim_ends(noisy, 30.0)) <= SR + 2 * 2048
 
 
+def test_what_has_no_noise_behind_it_is_not_trimmed_for_it():
+    """Sound of changing level from end to end, as a clip that was trimmed before: its soft parts stay."""
+    levels = np.random.default_rng(0).uniform(-25, 0, 49)
+    y = tone(amplitude=0.5, seconds=2) * np.repeat(10 ** (levels / 20), 2 * SR // 49)
+    assert len(audio.trim_ends(np.float32(y), 30.0)) == len(y)
+
+
 def test_noise_alone_is_not_trimmed_away():
     y = np.random.default_rng(0).normal(0, 0.1, SR).astype(np.float32)
     assert len(audio.trim_ends(y, 30.0)) == len(y)

@@ -209,16 +209,21 @@ def test_what_is_no_encoder_is_one_line(tiny, tmp_path, monkeypatch):
         find_weights("openai/whisper-base")
 
 
+class ProxyError(Exception):
+    """As HTTP libraries have them: neither an OSError nor a ValueError."""
+
+
 def test_without_network_or_package_the_way_out_is_named(monkeypatch):
     hub = pytest.importorskip("huggingface_hub")
     from huggingface_hub.errors import LocalEntryNotFoundError
     monkeypatch.delenv("ENCODER_WEIGHTS", raising=False)
-    def unreachable(*arguments, local_files_only=False, **_):
-        raise LocalEntryNotFoundError("not here") if local_files_only else OSError("no network\nat all")
+    for problem, words in ((OSError("no network\nat all"), "no network"), (ProxyError(), "ProxyError")):
+        def unreachable(*arguments, local_files_only=False, problem=problem, **_):
+            raise LocalEntryNotFoundError("not here") if local_files_only else problem
 
-    monkeypatch.setattr(hub, "hf_hub_download", unreachable)
-    with pytest.raises(UserError, match=r"could not be downloaded \(no network\); put its model.safetensors"):
-        find_weights("openai/whisper-base")
+        monkeypatch.setattr(hub, "hf_hub_download", unreachable)
+        with pytest.raises(UserError, match=rf"could not be downloaded \({words}\); put its model.safetensors"):
+            find_weights("openai/whisper-base")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(UserError, match="pip install -r requirements-encoder.txt"):
         find_weights("openai/whisper-base")

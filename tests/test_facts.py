@@ -16,11 +16,36 @@ def test_the_level_is_that_of_the_loudest_half_second():
     assert facts.recording_facts(y, SR)["level_dbfs"] == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.3)
 
 
-def test_noise_is_told_from_the_softest_frames():
+def test_noise_is_what_is_steady_behind_the_sound():
     y = np.concatenate([0 * tone(sr=SR), tone(sr=SR, amplitude=0.1), 0 * tone(sr=SR)])
     noisy = alterations.hiss(y, np.random.default_rng(0), -60)
     assert facts.recording_facts(noisy, SR)["noise_db"] == pytest.approx(-60 + 23, abs=0.5)
     assert facts.recording_facts(NOISE, SR)["noise_db"] > -1
+
+
+def swelling(sr, low, high, seconds=2):
+    """A tone whose level rises steadily from `low` to `high` dBFS."""
+    y = tone(sr=sr, seconds=seconds)
+    return np.float32(y / np.abs(y).max() * 10 ** (np.linspace(low, high, len(y)) / 20))
+
+
+def test_noise_is_else_what_is_around_the_sound():
+    """Where the softest frames are not steady: the ends, far below the loudest frame; where there are none, unknown."""
+    rise = swelling(SR, -80, -60)
+    y = np.concatenate([rise, tone(sr=SR, amplitude=0.1), rise[::-1]])
+    assert facts.recording_facts(y, SR)["noise_db"] == pytest.approx(-70 - 3 - -23, abs=1)      # the middle of the ends
+    assert np.isnan(facts.recording_facts(swelling(SR, -30, -10), SR)["noise_db"])              # nothing but sound
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
+def test_facts_do_not_depend_on_the_rate(rate):
+    import soxr
+    loud = tone(sr=SR, seconds=0.3, amplitude=0.3)
+    y = alterations.hiss(np.concatenate([0 * loud, loud, 0.1 * loud, loud, 0 * loud]), np.random.default_rng(0), -70)
+    here, there = facts.recording_facts(y, SR), facts.recording_facts(soxr.resample(y, SR, rate), rate)
+    assert there["level_dbfs"] == pytest.approx(here["level_dbfs"], abs=0.3)
+    lost = 10 * np.log10(min(1, rate / SR))             # hiss above the band
+    assert there["noise_db"] == pytest.approx(here["noise_db"] + lost, abs=1)
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 32_000])
@@ -31,7 +56,15 @@ def test_the_band_ends_where_a_narrow_recording_does(rate):
 
 
 def test_a_tenth_of_a_second_has_facts_as_well():
-    assert all(np.isfinite(value) for value in facts.recording_facts(tone(sr=8000, seconds=0.1), 8000).values())
+    found = facts.recording_facts(tone(sr=8000, seconds=0.1), 8000)
+    assert np.isfinite(found["level_dbfs"]) and np.isfinite(found["bandwidth_hz"])
+
+
+def test_what_no_clip_has_has_no_range():
+    table = pd.DataFrame(dict(level_dbfs=[-30.0, -20], noise_db=[np.nan, np.nan], bandwidth_hz=[1e4, 2e4]))
+    known = facts.facts_range(table)
+    assert set(known) == {"level_dbfs", "bandwidth_hz"}
+    assert facts.outside_range(dict(level_dbfs=-25, noise_db=-1.0, bandwidth_hz=2e4), known) == []
 
 
 def test_a_range_leaves_out_the_most_extreme():
@@ -45,7 +78,8 @@ def test_a_range_leaves_out_the_most_extreme():
 @pytest.mark.parametrize("changes, words", [
     ({}, []), (dict(level_dbfs=-60), ["soft: -60 dBFS"]), (dict(level_dbfs=-5), ["loud: -5 dBFS"]),
     (dict(noise_db=-20), ["noisy: background 20 dB below the speech, in the training clips 45 or more"]),
-    (dict(noise_db=-120), []), (dict(bandwidth_hz=3900), ["narrow band: nothing above 3.9 kHz"]),
+    (dict(noise_db=-120), []), (dict(noise_db=np.nan), []),
+    (dict(bandwidth_hz=3900), ["narrow band: nothing above 3.9 kHz"]),
     (dict(bandwidth_hz=24_000), []), (dict(level_dbfs=-51), []),                # within the tolerance
 ])
 def test_what_lies_outside_gets_a_note(changes, words):

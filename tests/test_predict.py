@@ -260,7 +260,7 @@ def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content
 
 
 def test_emotions_of_two_words_are_shown():
-    segment = dict(file="a.wav", start=0.0, end=1.0, note="", windows=[], otherwise="pause")
+    segment = dict(file="a.wav", start=0.0, end=1.0, note="", windows=[], no_answer="pause")
     labels = ["very happy", "sad, not weeping"]
     table = inference.predict_segments([segment], [], labels, 0.5)
     assert table.label[0] == "pause" and table.file[0] in predict.format_table(table, labels, 0.5)
@@ -271,7 +271,7 @@ def test_emotions_of_two_words_are_shown():
 def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     """Whatever the name means elsewhere."""
     paths = [tone(tmp_path / folder / "$x_{.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
-    silent = [dict(file=str(path), start=0.0, end=1.0, note="", windows=[], otherwise="pause") for path in paths]
+    silent = [dict(file=str(path), start=0.0, end=1.0, note="", windows=[], no_answer="pause") for path in paths]
     table = inference.predict_segments(silent, [], ["sad", "happy"], 0.5)
     predict.draw_timelines(table, tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}

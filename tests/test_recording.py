@@ -44,8 +44,17 @@ def test_from_a_file_it_is_as_in_memory(channels, short_is_long, tmp_path):
 def test_clipping_is_counted(short_is_long, tmp_path):
     y = np.clip(tone(sr=RATE, seconds=2, amplitude=2), -1, 1)
     soundfile.write(tmp_path / "a.wav", y, RATE, subtype="FLOAT")
-    there, here = recording.open_recording(tmp_path / "a.wav"), recording.ArrayRecording(y, RATE)
-    assert there.clipped_fraction == pytest.approx(here.clipped_fraction) and there.clipped_fraction > 0.5
+    there, here = recording.open_recording(tmp_path / "a.wav"), recording.read_recording(tmp_path / "a.wav")
+    assert there.clipped_fraction == here.clipped_fraction > 0.5
+
+
+def test_clipping_is_that_of_the_file_not_of_the_mean_or_without_its_offset(short_is_long, tmp_path):
+    """One channel clipped, the other silent; and half of the waves cut off at full scale above an offset."""
+    y = np.clip(tone(sr=RATE, seconds=2, amplitude=2), -1, 1)
+    for name, channels in (("a.wav", np.stack([y, 0 * y], axis=1)), ("b.wav", np.clip(y + 0.01, -0.9, 1))):
+        soundfile.write(tmp_path / name, channels, RATE, subtype="FLOAT")
+        there, here = recording.open_recording(tmp_path / name), recording.read_recording(tmp_path / name)
+        assert there.clipped_fraction == here.clipped_fraction > 0.3
 
 
 @pytest.mark.parametrize("spoil, says", [

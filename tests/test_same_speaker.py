@@ -101,10 +101,11 @@ def test_models_on_frames_are_adapted_by_real_frames():
         x[row, length:] = 0
     typical = np.array([1.0, 2.0], np.float32)
     metadata = dict.fromkeys(("loading", "params", "feature", "n_frames")) | dict(
-        input="frames", mean=[0.0, 0.0], std=[1.0, 1.0], speaker_mean=typical.tolist())
+        seconds=2.0, input="frames", mean=[0.0, 0.0], std=[1.0, 1.0], speaker_mean=typical.tolist())
     model = inference.Model("a", None, metadata, speaker_mean=typical)
     plain = inference.Model("b", None, metadata | dict(speaker_mean=None))
-    own = [dict(windows=[segments.Window(0, 1, 1, {model.input_key: (x[row], lengths[row])})]) for row in range(5)]
+    own = [dict(file=row, windows=[segments.Window(0, 1, 1, {model.input_key: (x[row], lengths[row])})])
+           for row in range(5)]
     adapted, same = inference.adapt_models([model, plain], [*own, dict(problem="not readable")])
     mean = np.concatenate([x[row, :lengths[row]] for row in range(5)]).mean(axis=0)
     np.testing.assert_allclose(adapted.speaker_mean, 5 / 8 * mean + 3 / 8 * typical, rtol=1e-5)
@@ -112,6 +113,16 @@ def test_models_on_frames_are_adapted_by_real_frames():
     np.testing.assert_allclose(standardised[0], x[0] - adapted.speaker_mean, atol=1e-5)
     assert not standardised[4, 3:].any()
     assert same is plain and inference.adapt_models([model], [])[0] is model
+
+
+def test_windows_that_overlap_count_once():
+    def segment(file, *bounds):
+        return dict(file=file, windows=[segments.Window(start, end, 1, {}) for start, end in bounds])
+
+    assert segments.count_clips([segment("a", (0, 1)), segment("b", (0, 4)), segment("c")], 2) == 3
+    sliding = [segment("a", (start, start + 3)) for start in np.arange(0, 2.01, 0.1)]         # --window 3 --hop 0.1
+    assert segments.count_clips(sliding, 2.5) == pytest.approx(2)
+    assert segments.count_clips([segment("a", (0, 2), (1, 3), (8, 10))], 2) == pytest.approx(2.5)
 
 
 # -- the benchmark ---------------------------------------------------------------------------------

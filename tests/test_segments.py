@@ -16,7 +16,7 @@ from study import inference, segments
 RATE = 22_050
 EXTRACTION = dp.extraction_params(read_settings(config), ("mfcc",))
 SPEC = dict(feature="mfcc", input="frames", n_frames=EXTRACTION.n_frames("mfcc"), seconds=EXTRACTION.clip_seconds,
-            loading=EXTRACTION.loading, params=EXTRACTION.params, known={})
+            loading=EXTRACTION.loading, params=EXTRACTION.params, training_range={})
 USED = SPEC["seconds"]
 
 
@@ -77,13 +77,13 @@ def test_all_speech_of_a_long_recording_is_used(voice, copies):
 def test_the_answer_is_the_mean_of_the_windows_weighted_by_speech(voice):
     class Known:
         """Answers by the number of the window."""
-        input_key, metadata = "key", dict(temperature=1.0)
+        input_key, metadata, weight = "key", dict(temperature=1.0), 1.0
         standardise = staticmethod(lambda x, lengths: x)
         predict_proba = staticmethod(lambda x, lengths: np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])[:len(x)])
 
     windows = [segments.Window(k, k + 3, weight, {"key": (np.zeros((2, 2)), 2)}) for k, weight in enumerate((1, 3))]
-    whole = dict(file="a.wav", start=0, end=4, note="", windows=windows, otherwise="pause")
-    silent = dict(whole, windows=[], otherwise="no speech")
+    whole = dict(file="a.wav", start=0, end=4, note="", windows=windows, no_answer="pause")
+    silent = dict(whole, windows=[], no_answer="no speech")
     one = dict(whole, windows=windows[:1])
     table = inference.predict_segments([whole, silent, one], [Known], ["sad", "happy"], 0.65)
     np.testing.assert_allclose(table.p_sad, [(0.9 + 3 * 0.2) / 4, np.nan, 0.6])
@@ -113,13 +113,13 @@ def test_noise_tones_music_and_clicks_are_no_speech(kind, window):
     y = sounds()[kind]
     found = cut(0.3 * y / np.abs(y).max(), window)
     assert all(not segment["windows"] for segment in found)
-    assert found[0]["otherwise"] == "no speech"
+    assert found[0]["no_answer"] == "no speech"
 
 
 def test_speech_between_noises_is_found(voice):
     noise = 0.05 * np.random.default_rng(0).standard_normal(4 * RATE)
     y = np.concatenate([noise, voice, silence(6)])[:10 * RATE]
-    labels = [segment["otherwise"] if not segment["windows"] else "speech" for segment in cut(y, window=2, hop=2)]
+    labels = [segment["no_answer"] if not segment["windows"] else "speech" for segment in cut(y, window=2, hop=2)]
     assert labels == ["no speech", "no speech", "speech", "pause", "pause"]
 
 
@@ -137,3 +137,28 @@ def test_a_file_is_read_as_a_recording(voice, tmp_path):
     (there,) = segments.load_segments(tmp_path / "a.wav", {"key": SPEC})
     (here,) = cut(voice - voice.mean())
     np.testing.assert_allclose(there["windows"][0].inputs["key"][0], here["windows"][0].inputs["key"][0], atol=1e-3)
+
+
+# -- words that are short beside their recording -----------------------------------------------------
+@pytest.mark.parametrize("seconds", [6, 10])
+def test_a_word_in_a_quiet_room_is_found(voice, seconds):
+    """Half a second of speech, in a recording that is looked at as a whole first."""
+    word = voice[:RATE // 2] if np.abs(voice[:RATE // 2]).max() > 0.3 * np.abs(voice).max() else voice[RATE // 2:RATE]
+    room = 10 ** (-75 / 20) * np.random.default_rng(0).standard_normal(seconds * RATE)
+    room[2 * RATE:2 * RATE + len(word)] += word
+    (segment,) = cut(room)
+    assert segment["windows"]
+    assert all(window.start < 2.5 and window.end > 2 for window in segment["windows"])
+
+
+def test_facts_are_those_of_the_first_minute_with_sound(voice):
+    """Not of a lead-in in which there is nothing."""
+    y = np.concatenate([silence(70), voice, silence(1)])
+    (segment,) = segments.segment_recording("a.wav", ArrayRecording(y, RATE), {"key": dict(
+        SPEC, training_range=dict(level_dbfs=[-60, 0], bandwidth_hz=[2000, 2e4]))})
+    assert segment["windows"] and "soft" not in segment["note"] and "narrow" not in segment["note"]
+
+
+def test_batches_hold_so_many_windows():
+    one, many, none = dict(windows=[0]), dict(windows=list(range(5))), dict(problem="not readable")
+    assert [len(batch) for batch in segments.in_batches([one, one, many, none, none, one], 4)] == [3, 3]

@@ -94,7 +94,7 @@ def test_limits_that_are_settings_exist_and_are_checked_before():
     ("STRETCH_RATE", 1.1, "STRETCH_RATE = 1.1 is not a pair (lowest, highest) within 0.25 .. 4"),
     ("STRETCH_RATE", (1.2, 0.8), "STRETCH_RATE = (1.2, 0.8) is not a pair"),
     ("LEVEL", "loud", "LEVEL = 'loud' is not one of recorded, peak, speech"),
-    ("ALTERATIONS", ("fire",), "ALTERATIONS = ('fire',) is not a list of names out of room, voices"),
+    ("ALTERATIONS", ("fire",), "ALTERATIONS = ('fire',) is not a list of names out of room, speech_noise"),
     ("ADAPT", "everyone", "ADAPT = 'everyone' is not one of none, speaker"),
     ("ENCODER_BLOCKS", (1, 99), "99 is none of them"),
     ("RUN_NAME", "", "RUN_NAME = '' is not a path or a name"),

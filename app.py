@@ -44,8 +44,7 @@ import matplotlib
 import soundfile
 
 from ser import plots
-from ser.audio import read_audio
-from ser.recording import ArrayRecording
+from ser.recording import read_recording
 from study import inference, ready
 from study.segments import one_per_window, segment_recording
 
@@ -72,13 +71,14 @@ def choices(run):
 
 @functools.lru_cache(maxsize=4)
 def loaded(weights):
-    """Models, class names and the confidence below which they are unsure, of a tuple of (folder, weight)."""
+    """Models, class names and calibration, of a tuple of (folder, weight)."""
     models = [inference.load_model(*item) for item in weights]
-    return models, inference.common_labels(models), inference.unsure_threshold(dict(weights))
+    return models, inference.common_labels(models), inference.calibrate(dict(weights))
 
 
 def analyse(sound, weights):
-    """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer).
+    """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer); None for the
+    first two where there is no speech.
 
     sound   : the bytes of an audio file; weights : {folder: weight} of the models that answer together
     raises  : UserError for sound that cannot be used
@@ -86,22 +86,24 @@ def analyse(sound, weights):
     try:
         seconds = soundfile.info(io.BytesIO(sound)).duration        # before a small file unfolds into hours
     except soundfile.LibsndfileError:
-        seconds = 0                                                 # read_audio will say what is wrong
+        seconds = 0                                                 # read_recording will say what is wrong
     if seconds > LONGEST_SECONDS:
         raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are taken here, and any length by "
                              "predict.py --window")
-    recording = ArrayRecording(*read_audio(io.BytesIO(sound)))
-    models, labels, threshold = loaded(tuple(weights.items()))
+    recording = read_recording(io.BytesIO(sound))
+    models, labels, calibration = loaded(tuple(weights.items()))
     (whole,) = segment_recording("recording", recording, inference.input_specs(models))
     parts = one_per_window(whole)               # the answer is the mean of these
-    answer = inference.predict_segments([whole], models, labels, threshold).iloc[0]
-    windows = inference.predict_segments(parts, models, labels, threshold)
+    if not parts:
+        return None, None, f"**{whole['no_answer']}**: nothing here sounds like speech. {whole['note']}"
+    answer = inference.predict_segments([whole], models, labels, calibration).iloc[0]
+    windows = inference.predict_segments(parts, models, labels, calibration)
     with matplotlib.rc_context(plots.STYLE):
         title = "the whole recording" if len(parts) == 1 else f"windows of {parts[0]['end'] - parts[0]['start']:.1f} s"
         figure = plots.timeline(title, recording, windows, labels)
     text = f"**{answer.label}{' ?' if answer.unsure else ''}**, {answer.confidence:.0%} sure"
     if answer.unsure:
-        text += f"; below {threshold:.0%} the models are wrong too often to be believed"
+        text += f"; below {calibration.threshold:.0%} the models are wrong too often to be believed"
     return {name: float(answer[f"p_{name}"]) for name in labels}, figure, f"{text}. {answer.note}"
 
 

@@ -15,6 +15,7 @@ from ser.errors import UserError, run_command, with_path_in_error
 from ser.signals import ignore_sigint_in_worker, install_interrupt_handler
 
 DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
+KINDS = {"sequences": "frames", "functionals": "functionals"}       # arrays of a feature, and the models' input
 
 
 def parse(arguments=None):
@@ -54,31 +55,8 @@ from ser.audio import prepare_waveform, read_audio
 from ser.files import hash_json
 from ser.identity import code_hash
 from ser.processor import is_pinned
-from ser.survey import survey
+from ser.survey import data_report, survey
 from study.encoder_weights import encoder_params
-
-
-# -- the data report ------------------------------------------------------------------------------
-def data_report(corpus, clips):
-    """The data report, as text: a Corpus, and its clips as `survey` gives them."""
-    counts = clips.emotion.value_counts().reindex(corpus.classes, fill_value=0)
-    per_actor = clips.actor.value_counts()
-    each = " to ".join(str(count) for count in sorted({per_actor.min(), per_actor.max()}))
-    seconds = clips.seconds
-    lines = [f"{corpus.name}: {len(clips)} clips, {clips.actor.nunique()} actors ({each} clips each), "
-             f"{seconds.sum() / 3600:.2f} hours ({seconds.min():.1f} to {seconds.max():.1f} s a clip)",
-             "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
-    for reason, files in corpus.left_out.items():
-        if files:
-            shown = files if reason == "bad name" else files[:3]
-            more = f", and {len(files) - len(shown)} more" if len(files) > len(shown) else ""
-            lines.append(f"left out, {reason}: {len(files)} ({'; '.join(shown)}{more})")
-    for _, same in clips.groupby("recording").file:
-        if len(same) > 1:
-            lines.append(f"same recording, kept on one side of every split: {', '.join(same)}")
-    if corpus.complete not in (None, len(clips)):
-        lines.append(f"warning: {corpus.name} is {corpus.complete} clips; results on {len(clips)} do not compare")
-    return "\n".join(lines)
 
 
 # -- augmentation ----------------------------------------------------------------------------------
@@ -169,63 +147,68 @@ def extraction_params(settings, names):
 
 
 def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed):
-    """Features of every clip and its augmented copies, from the cache or computed now.
+    """Features of every clip and its augmented copies, from the cache or computed now; each feature is an entry.
 
-    returns : namespace with key (str, names the cache entry), folder, and memory-mapped float32 arrays
+    returns : namespace with folders {feature: str}, and memory-mapped float32 arrays
       sequences    {feature: (clips, variants, frames, n)}: variant 0 is the clip itself; padded with 0; of features
                    that models on frames take
-      functionals  {feature: (clips, variants, 13 n)}; of features that models on functionals take
+      functionals  {feature: (clips, variants, statistics x n)}; of features that models on functionals take
       lengths      {feature: int (clips, variants)}, real frames
-      speaker_means {(feature, "frames" or "functionals"): (speakers, n or 13 n)}, by which speakers are centred, in
-                   the order of their names; empty without adaptation
+      speaker_means {(feature, "frames" or "functionals"): (speakers, columns)}, by which speakers are centred, in the
+                   order of their names; empty without adaptation
       trimmed_seconds (clips,)
     raises : UserError for an entry that is damaged, OSError
     """
-    key = features_key(clips, extraction)
-    folder = Path(cache_dir) / f"features-{key}"
-    if not folder.exists() and extraction.adapt == "speaker":
-        plain = build_features(clips, replace(extraction, adapt="none"), cache_dir, jobs, delayed)
-        centre_corpus(plain, clips.actor, folder)
-    elif not folder.exists():
-        extract_corpus(clips, extraction, folder, jobs, delayed)
-    try:
-        return open_features(folder, extraction.names)
-    except (EOFError, KeyError, ValueError) as problem:
-        raise UserError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
+    folders = {name: Path(cache_dir) / f"features-{name}-{features_key(clips, extraction.of_feature(name))}"
+               for name in extraction.names}
+    missing = {name: folder for name, folder in folders.items() if not folder.exists()}
+    if missing and extraction.adapt == "speaker":
+        plain = build_features(clips, replace(extraction, names=tuple(missing), adapt="none"), cache_dir, jobs, delayed)
+        for name, folder in missing.items():
+            centre_feature(plain, name, clips.actor, folder)
+    elif missing:
+        extract_corpus(clips, replace(extraction, names=tuple(missing)), missing, jobs, delayed)
+    return open_features(folders)
 
 
-def open_features(folder, names):
-    """What `build_features` wrote to `folder`, memory-mapped; names : of features. raises : KeyError, one is missing"""
-    paths = sorted(Path(folder).glob("*.npy"))
-    arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in paths}
-    inputs = {name: features.FEATURES[name].inputs for name in names}
-    by_feature = dict(sequences={name: arrays[f"{name}-sequences"] for name in names if "frames" in inputs[name]},
-                      functionals={name: arrays[f"{name}-functionals"] for name in names
-                                   if "functionals" in inputs[name]},
-                      lengths={name: arrays[f"{name}-lengths"] for name in names},
-                      speaker_means={tuple(name.split("-")[:2]): np.array(array) for name, array in arrays.items()
-                                     if name.endswith("-speaker_means")})
-    return SimpleNamespace(key=Path(folder).name.removeprefix("features-"), folder=str(folder), **by_feature,
-                           trimmed_seconds=arrays["trimmed_seconds"])
+def open_features(folders):
+    """What `build_features` wrote to {feature: folder}, memory-mapped. raises : UserError, an entry is damaged"""
+    found = SimpleNamespace(folders={name: str(folder) for name, folder in folders.items()}, sequences={},
+                            functionals={}, lengths={}, speaker_means={})
+    for name, folder in folders.items():
+        try:
+            arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+            for kind, input_kind in KINDS.items():
+                if input_kind in features.FEATURES[name].inputs:
+                    getattr(found, kind)[name] = arrays[kind]
+                if f"{kind}-speaker_means" in arrays:
+                    found.speaker_means[name, input_kind] = np.array(arrays[f"{kind}-speaker_means"])
+            found.lengths[name], found.trimmed_seconds = arrays["lengths"], arrays["trimmed_seconds"]
+        except (EOFError, KeyError, ValueError) as problem:
+            raise UserError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
+    return found
 
 
 def features_key(clips, extraction):
     """Hash of everything that can change the arrays: sounds, parameters, code and libraries."""
-    functions, bound = [], []
+    functions, bound = ["data_preprocessing:extract_clip"], []
     for name in extraction.names:
         row = features.FEATURES[name]
         function = getattr(row.function, "func", row.function)                                  # of a functools.partial
         bound.append([getattr(row.function, "args", ()), getattr(row.function, "keywords", {}), *row[4:]])
         functions.append(function if isinstance(function, str) else f"features:{function.__name__}")
-    if extraction.adapt == "speaker":
-        functions += ["data_preprocessing:centre_corpus"]
-    code = code_hash("data_preprocessing:extract_clip", *functions, skip=("features:FEATURES",)), bound
-    decisive = asdict(extraction)
+    packages, decisive, speakers = ["librosa", "soxr", "python-stretch"], asdict(extraction), None
+    if extraction.alterations:
+        packages += ["scipy"]
     if extraction.encoder:
+        packages += ["tensorflow", "keras"]
         del decisive["encoder"]["checkpoint"]           # where the weights come from: sha256 says what they are
-    speakers = clips.actor.astype(str).tolist() if extraction.adapt == "speaker" else None
-    return hash_json([clips.file.tolist(), clips.sound.tolist(), speakers, decisive, code,
-                      [importlib.metadata.version(name) for name in ("librosa", "soxr", "python-stretch")]])
+    if extraction.adapt == "speaker":
+        functions += ["data_preprocessing:centre_feature"]
+        speakers = clips.actor.astype(str).tolist()
+    return hash_json([clips.file.tolist(), clips.sound.tolist(), speakers, decisive,
+                      code_hash(*functions, skip=("features:FEATURES",)), bound,
+                      [importlib.metadata.version(name) for name in packages]])
 
 
 @contextlib.contextmanager
@@ -248,39 +231,41 @@ def new_folder(folder):
         shutil.rmtree(tmp_path, ignore_errors=True)
 
 
-def centre_corpus(plain, speakers, folder):
-    """Fill `folder` with the arrays of `build_features`, each speaker's centred; speakers : Series (clips,)."""
+def centre_feature(plain, name, speakers, folder):
+    """Fill `folder` with a feature of `build_features`, each speaker's clips centred; speakers : Series (clips,)."""
     names = speakers.astype(str).reset_index(drop=True)
     groups = names.groupby(names).indices                               # {speaker: rows}, sorted by name
     with new_folder(folder) as tmp_path:
-        for kind, of_models in (("sequences", "frames"), ("functionals", "functionals")):
-            for feature, x in getattr(plain, kind).items():
-                centred = new_array(tmp_path / f"{feature}-{kind}.npy", x.dtype, x.shape)
-                lengths = plain.lengths[feature] if kind == "sequences" else None
-                of_clips = None if lengths is None else lengths[:, 0]
-                means = [features.fit_scaler(x[:, 0], of_clips, rows)[0] for rows in groups.values()]
-                for mean, rows in zip(means, groups.values()):
-                    for clip in rows:               # with its copies
-                        centred[clip] = centre(x[clip], mean, None if lengths is None else lengths[clip])
-                centred.flush()
-                np.save(tmp_path / f"{feature}-{of_models}-speaker_means.npy", means)
-        for path in Path(plain.folder).glob("*.npy"):
-            if not (tmp_path / path.name).exists():                     # lengths, seconds
-                shutil.copy(path, tmp_path)
+        for kind, input_kind in KINDS.items():
+            if input_kind not in features.FEATURES[name].inputs:
+                continue
+            x, lengths = getattr(plain, kind)[name], plain.lengths[name] if kind == "sequences" else None
+            of_clips = None if lengths is None else lengths[:, 0]
+            means = [features.fit_scaler(x[:, 0], of_clips, rows)[0] for rows in groups.values()]
+            centred = new_array(tmp_path / f"{kind}.npy", x.dtype, x.shape)
+            for mean, rows in zip(means, groups.values()):
+                for clip in rows:               # with its copies
+                    centred[clip] = centre(x[clip], mean, None if lengths is None else lengths[clip])
+            centred.flush()
+            np.save(tmp_path / f"{kind}-speaker_means.npy", means)
+        for array in ("lengths", "trimmed_seconds"):
+            shutil.copy(Path(plain.folders[name]) / f"{array}.npy", tmp_path)
 
 
-def extract_corpus(clips, extraction, folder, jobs, delayed):
-    """Fill `folder` with arrays, clips in parallel."""
+def extract_corpus(clips, extraction, folders, jobs, delayed):
+    """Fill {feature: folder} with arrays, clips in parallel, all features of a clip at once."""
     work = functools.partial(extract_clip, extraction=extraction, driver=os.getpid())
     tasks = (delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
              for index, (file, path) in enumerate(zip(clips.file, clips.path)))
     arrays, parallel = {}, joblib.Parallel(jobs, return_as="generator_unordered", batch_size=8)
-    with new_folder(folder) as tmp_path:
+    with contextlib.ExitStack() as stack:
+        tmp_paths = {name: stack.enter_context(new_folder(folder)) for name, folder in folders.items()}
         for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
-            for name, value in results.items():
-                if name not in arrays:
-                    arrays[name] = new_array(tmp_path / f"{name}.npy", value.dtype, (len(clips), *value.shape))
-                arrays[name][index] = value
+            for (feature, array), value in results.items():
+                if (feature, array) not in arrays:
+                    arrays[feature, array] = new_array(tmp_paths[feature] / f"{array}.npy", value.dtype,
+                                                       (len(clips), *value.shape))
+                arrays[feature, array][index] = value
         for array in arrays.values():
             array.flush()
 
@@ -299,7 +284,8 @@ def new_array(path, dtype, shape):
 
 
 def extract_clip(index, file, content, extraction, driver):
-    """One clip (the bytes of its file) and its augmented copies -> its index and {array name: (variants, ...)}."""
+    """One clip (the bytes of its file) and its augmented copies -> its index and {(feature, array): (variants, ...)}.
+    """
     ignore_sigint_in_worker(driver)
     recorded, rate = read_audio(io.BytesIO(content))
     y = prepare_waveform(recorded, rate, **extraction.loading)
@@ -308,16 +294,17 @@ def extract_clip(index, file, content, extraction, driver):
     params = extraction.params | ({"encoder": extraction.encoder} if extraction.encoder else {})
     with threadpool_limits(1):          # matrix products in one order, whichever process this is
         extracted = [features.extract(variant, extraction.names, **params) for variant in variants]
-    arrays = {"trimmed_seconds": np.float64(len(y) / extraction.loading["sr"])}
+    arrays = {}
     for feature in extraction.names:
         padded = [pad_or_crop(variant[feature], extraction.n_frames(feature)) for variant in extracted]
         x, lengths = np.stack([x for x, _ in padded]), np.array([length for _, length in padded])
         row = features.FEATURES[feature]
         if "frames" in row.inputs:
-            arrays[f"{feature}-sequences"] = x                                      # (variants, frames, n)
+            arrays[feature, "sequences"] = x                                        # (variants, frames, n)
         if "functionals" in row.inputs:
-            arrays[f"{feature}-functionals"] = features.functionals(x, lengths, row.statistics)     # (variants, 13 n)
-        arrays[f"{feature}-lengths"] = lengths
+            arrays[feature, "functionals"] = features.functionals(x, lengths, row.statistics)   # (variants, columns)
+        arrays[feature, "lengths"] = lengths
+        arrays[feature, "trimmed_seconds"] = np.float64(len(y) / extraction.loading["sr"])
     return index, arrays
 
 

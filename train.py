@@ -121,6 +121,8 @@ def resolve_settings(args):
     settings = override(settings, args.set)
     validate(settings, DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=settings.MODELS, PROTOCOL=splits.PROTOCOLS,
              ALTERATIONS=alterations.ALTERATIONS, RECIPE=settings.RECIPES)
+    if args.train_on and settings.PROTOCOL != "predefined" and (args.protocol or "PROTOCOL" in settings.overridden):
+        raise UserError("--train-on and --test-on are the split: leave the protocol out")
     if args.final and settings.LR_SCHEDULE == "plateau":
         raise UserError('--final: LR_SCHEDULE = "plateau" watches validation clips, and models on all clips have '
                         'none; take "cosine", as the recipe "tuned" does')
@@ -142,7 +144,7 @@ from dataclasses import replace
 import joblib
 
 import data_preprocessing as data
-from ser import corpora, demo_corpus
+from ser import adaptation, corpora, demo_corpus
 from study import estimators, explain, final, runs, tasks
 from study.printed import print_summary, say
 
@@ -173,6 +175,8 @@ def study(args):
     corpus = load_corpus(args, settings)
     clips = data.survey(corpus.clips, settings.CACHE_DIR, args.jobs or -1)
     say(data.data_report(corpus, clips))
+    if settings.ADAPT == "speaker":
+        say(adaptation.few_clips_warning(clips.actor))
 
     # -- split -----------------------------------------------------------------------------------------
     protocol = choose_protocol(args, settings, corpus, clips)
@@ -188,7 +192,7 @@ def study(args):
         shapes = ", ".join([f"{name} {x.shape[2:]}" for name, x in extracted.sequences.items()]
                            + [f"functionals {name} {x.shape[2]}" for name, x in extracted.functionals.items()])
         say(f"features, (frames, n): {shapes}; {settings.N_AUGMENTED} + 1 variants of each clip, in "
-            f"{extracted.folder}")
+            f"{settings.CACHE_DIR}/features-*")
 
         # -- plan --------------------------------------------------------------------------------------
         plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
@@ -241,11 +245,12 @@ def load_corpus(args, settings):
 def choose_protocol(args, settings, corpus, clips):
     """The protocol: what was asked for; else the data's own split where it has one; else, for data of one's own, folds
     of speakers where there are two or more; else that of the settings."""
-    if args.demo or args.protocol or "PROTOCOL" in settings.overridden or settings.PROTOCOL != "stratified":
+    if args.demo or args.protocol or "PROTOCOL" in settings.overridden:
         return settings.PROTOCOL
     if "split" in clips:
         return "predefined"
-    return "speakers" if corpus.name != corpora.RAVDESS and clips.actor.nunique() > 1 else settings.PROTOCOL
+    own_speakers = corpus.name != corpora.RAVDESS and clips.actor.nunique() > 1
+    return "speakers" if own_speakers and settings.PROTOCOL == "stratified" else settings.PROTOCOL
 
 
 def in_table_order(names, table):
@@ -260,8 +265,8 @@ def run_name(args, settings, corpus, protocol):
                     + [corpus.short_name] * (corpus.name != corpora.RAVDESS and not args.demo)
                     + [settings.RECIPE] * (settings.RECIPE != config.RECIPE)
                     + [protocol] * (protocol != config.PROTOCOL)
-                    + ["adapted"] * (settings.ADAPT != config.ADAPT)
-                    + [f"seed{settings.SEED}"] * (settings.SEED != config.SEED))
+                    + [f"seed{settings.SEED}"] * (settings.SEED != config.SEED)
+                    + ["adapted"] * (settings.ADAPT != config.ADAPT))                   # last: predict.py looks for it
 
 
 def one_job_on_gpu():
@@ -272,7 +277,7 @@ def one_job_on_gpu():
 def run_facts(args, settings, corpus, protocol, plan, extraction):
     """What config.json says of the run, beside its plan."""
     return dict(command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, data=corpus.name,
-                protocol_name=protocol,
+                protocol_name=protocol, adapt=settings.ADAPT,
                 speaker_independent=splits.is_speaker_independent(protocol, plan.clips, plan.folds),
                 loading=extraction.loading, feature_params=extraction.params, overrides=settings.overridden,
                 settings=settings.as_json())

@@ -19,6 +19,7 @@ import pandas as pd
 
 import config
 from benchmarks.report import markdown_table
+from benchmarks.robustness import parse_fit
 from ser import corpora, seeds
 from ser.audio import read_audio
 from ser.errors import UserError, run_command
@@ -109,8 +110,7 @@ def parse(arguments=None):
 
 def main(args):
     corpus = corpora.find_corpus(corpora.data_dir(default=config.DATA_DIR), config.CLASSES)
-    paths, experiments = dict(zip(corpus.clips.file, corpus.clips.path)), [
-        tuple(name.rsplit("-", 1)) for name in args.fits]
+    paths, experiments = dict(zip(corpus.clips.file, corpus.clips.path)), [parse_fit(name) for name in args.fits]
     run = args.results_dir / args.run
     text = page(measure(run, experiments, paths, args.jobs), runs.read_run(run))
     with write_atomically(HERE / "ADAPTATION.md") as tmp_path:

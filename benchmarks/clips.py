@@ -14,7 +14,7 @@ from ser.audio import load_waveform
 N_CLIPS = 24
 N_PREDICTED = 10                # times these clips are predicted
 GEMM_SIZE = 2048                # rows and columns of the matrices whose product gives the peak
-THRESHOLD = 0.5                 # of confidence, of no account for time
+CALIBRATION = (1.0, 0.5)        # temperature, threshold: of no account for time
 
 
 def spread_clips(folder, count, class_order):
@@ -152,7 +152,7 @@ def predictor(implementation, network, settings):
 
     def predict_all(paths):
         segments = predict.iter_segments(paths, models, args)
-        table = pd.concat([inference.predict_segments(batch, models, labels, THRESHOLD)
+        table = pd.concat([inference.predict_segments(batch, models, labels, inference.Calibration(*CALIBRATION))
                            for batch in in_batches(segments)])
         return table[[f"p_{label}" for label in labels]].to_numpy()
 

@@ -20,8 +20,9 @@ import pandas as pd
 
 import config
 from benchmarks.report import markdown_table
-from ser import alterations, audio, corpora, seeds
+from ser import alterations, audio, corpora, metrics, seeds
 from ser.errors import UserError, run_command
+from ser.files import write_atomically
 from study import inference, runs, segments
 
 # (waveform (samples,), random generator, rate in Hz) -> waveform
@@ -71,7 +72,10 @@ def measure(run_folder, fold, experiments, paths, jobs):
     experiments : [(feature, model), ...]; paths : {file: path}
     """
     run = runs.read_run(run_folder)
-    predictions = run.predictions.query("fold == @fold").drop_duplicates("file")
+    predictions = tested_clips(run, fold)
+    absent = set(predictions.file) - set(paths)
+    if absent:
+        raise UserError(f"{run_folder}: not of RAVDESS; {min(absent)} is none of its clips")
     folders = {experiment: run_folder / "fits" / runs.fit_name(*experiment, fold) for experiment in experiments}
     models = {experiment: inference.load_model(folder) for experiment, folder in folders.items()}
     specs = inference.input_specs(models.values())
@@ -79,13 +83,21 @@ def measure(run_folder, fold, experiments, paths, jobs):
         joblib.delayed(altered_inputs)(paths[file], file, specs) for file in predictions.file)
     rows = []
     for experiment, model in models.items():
-        labels, threshold = np.array(model.metadata["labels"]), inference.unsure_threshold({folders[experiment]: 1.0})
+        labels, calibration = np.array(model.metadata["labels"]), inference.calibrate({folders[experiment]: 1.0})
         for name in ALTERATIONS:
-            p = inference.predict_inputs(model, [clip[name][model.input_key] for clip in inputs])
+            p = metrics.apply_temperature(inference.predict_inputs(
+                model, [clip[name][model.input_key] for clip in inputs]), calibration.temperature)
             rows.append(dict(experiment="-".join(experiment), alteration=name, confidence=p.max(axis=1).mean(),
                              accuracy=(labels[p.argmax(axis=1)] == predictions.true.to_numpy()).mean(),
-                             unsure=(p.max(axis=1) < threshold).mean()))
+                             unsure=(p.max(axis=1) < calibration.threshold).mean()))
     return pd.DataFrame(rows)
+
+
+def tested_clips(run, fold):
+    """The predictions of one experiment on a fold's test clips, for their files and labels. raises : UserError"""
+    if run.predictions.empty or fold not in set(run.predictions.fold):
+        raise UserError(f"{run.folder}: nothing is finished of fold {fold}")
+    return run.predictions[run.predictions.fold == fold].drop_duplicates("file")
 
 
 def section(title, table):
@@ -103,15 +115,24 @@ def section(title, table):
     return f"## {title}\n\n" + markdown_table(["alteration", *clean.index], rows)
 
 
-def page(tables, fold, n_clips):
-    """The text of ROBUSTNESS.md; tables : {name of a run: table of `measure`}."""
+def page(tables, protocols, fold, n_clips):
+    """The text of ROBUSTNESS.md; tables, protocols : {name of a run: table of `measure`, its protocol in words}."""
     intro = (f"# Robustness\n\nWritten by `python {' '.join(sys.argv)}` on {date.today()}; do not edit. The {n_clips} "
              f"test clips of fold {fold}, altered before anything else is done with them: accuracy / mean confidence / "
-             "share called unsure, in per cent. Known speakers. `*`: a target is missed; accuracy must be within 3 "
+             "share called unsure, in per cent. `*`: a target is missed; accuracy must be within 3 "
              "points of clean at 16 kHz, with an offset, with hiss at -65 dBFS and gain from -20 to +10 dB, within 10 "
              "at 8 kHz, with hiss at -55 dBFS and in a room of 0.3 s; confidence may be at most "
              f"{MAX_OVERCONFIDENCE} points above accuracy.")
-    return "\n\n".join([intro, *(section(f"Run `{name}`", table) for name, table in tables.items())]) + "\n"
+    return "\n\n".join([intro, *(section(f"Run `{name}`: {protocols[name]}", table)
+                                   for name, table in tables.items())]) + "\n"
+
+
+def parse_fit(text):
+    """"mfcc-cnn1d" -> ("mfcc", "cnn1d"). raises : UserError"""
+    feature, dash, model = text.rpartition("-")
+    if not dash:
+        raise UserError(f"--fits {text}: name a feature and a model, such as mfcc-cnn1d")
+    return feature, model
 
 
 def parse(arguments=None):
@@ -129,14 +150,15 @@ def parse(arguments=None):
 def main(args):
     corpus = corpora.find_corpus(corpora.data_dir(default=config.DATA_DIR), config.CLASSES)
     paths, tables = dict(zip(corpus.clips.file, corpus.clips.path)), {}
-    experiments = [tuple(name.rsplit("-", 1)) for name in args.fits]
+    experiments, protocols = [parse_fit(name) for name in args.fits], {}
     for name in args.runs:
+        run = runs.read_run(args.results_dir / name)
+        protocols[name], n_clips = run.config["protocol"], len(tested_clips(run, args.fold))
         tables[name] = measure(args.results_dir / name, args.fold, experiments, paths, args.jobs)
-    n_clips = len(runs.read_run(args.results_dir / args.runs[0]).predictions.query("fold == @args.fold").file.unique())
-    if not n_clips:
-        raise UserError(f"{args.runs[0]}: nothing is finished of fold {args.fold}")
-    (HERE / "ROBUSTNESS.md").write_text(page(tables, args.fold, n_clips))
-    print(page(tables, args.fold, n_clips))
+    text = page(tables, protocols, args.fold, n_clips)
+    with write_atomically(HERE / "ROBUSTNESS.md") as tmp_path:
+        tmp_path.write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,8 @@ def extraction(clips, settings, jobs=-1):
     with PeakMemory() as peak:
         extracted = data.build_features(clips, params, settings.CACHE_DIR, jobs)
     seconds = time.perf_counter() - start
-    size = sum(path.stat().st_size for path in Path(extracted.folder).iterdir()) / 1024**3
+    files = [path for folder in extracted.folders.values() for path in Path(folder).iterdir()]
+    size = sum(path.stat().st_size for path in files) / 1024**3
     return dict(seconds=seconds, gigabytes=peak.gigabytes, cache_gigabytes=size)
 
 

@@ -247,7 +247,7 @@ def read_manifest(path, class_order=EMOTIONS):
 # -- several at once -------------------------------------------------------------------------------
 def join_corpora(train, test=()):
     """Several corpora as one, on the emotions that all of them have: with a column corpus, and where some are there to
-    test on, a column split.
+    test on, a column split. Speakers of the same name in two parts of one corpus are one speaker.
 
     train, test : [Corpus, ...]
     raises      : UserError when they share fewer than two emotions
@@ -257,19 +257,21 @@ def join_corpora(train, test=()):
     if len(shared) < 2:
         names = " and ".join(own.name for own in both)
         raise UserError(f"{names} share {len(shared)} emotions; two are needed")
-    rows, not_shared, short_names = {}, [], [own.short_name for own in both]
+    rows, short_names, left_out = {}, [own.short_name for own in both], {"emotion not shared": []}
     for number, own in enumerate(both, start=1):
         file_prefix = f"{number}-{own.short_name}"
         name = file_prefix if short_names.count(own.short_name) > 1 else own.short_name
+        for reason, files in own.left_out.items():
+            left_out.setdefault(reason, []).extend(f"{name}: {file}" for file in files)
         for row in own.clips.drop(columns="label").to_dict("records"):
             if row["emotion"] not in shared:
-                not_shared.append(row["file"])
+                left_out["emotion not shared"].append(f"{name}: {row['file']}")
                 continue
-            row.update(actor=f"{name}-{row['actor']}", corpus=name)
+            row.update(actor=f"{own.short_name}-{row['actor']}", corpus=name)
             if test:
                 row["split"] = "train" if number <= len(train) else "test"
             if "recording" in row:
                 row["recording"] = f"{file_prefix}/{row['recording']}"
             rows[f"{file_prefix}/{row.pop('file')}"] = row
     name = " to ".join(" + ".join(own.name for own in side) for side in (train, test) if side)
-    return make_corpus(name, rows, {"emotion not shared": not_shared}, shared, all_classes=True)
+    return make_corpus(name, rows, left_out, shared, all_classes=True)

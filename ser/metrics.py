@@ -11,7 +11,7 @@ METRICS = ("accuracy", "uar", "weighted_f1", "macro_f1")
 CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")
 N_BOOTSTRAP = 10_000        # draws
 BINS = 15                   # of the calibration error
-TARGET_ACCURACY = 0.9       # share of correct predictions among those that are not called unsure
+TARGET_ACCURACY = 2 / 3     # what is expected to be right less often is called unsure
 MIN_PROBABILITY = 1e-7      # floor under a probability before its logarithm
 
 
@@ -119,13 +119,12 @@ def calibration_error(probabilities, correct):
 
 
 def confidence_threshold(confidence, correct, target=TARGET_ACCURACY, min_clips=20):
-    """The lowest confidence from which on at least a share `target` of the predictions is correct: in (0, 1].
+    """The lowest confidence at which a prediction is expected to be right with a probability of `target`: in (0, 1].
 
-    confidence : float (clips,); correct : bool (clips,). 1 where no `min_clips` or more are correct so often.
+    What is expected is the share of correct predictions as a function that rises with confidence (isotonic regression).
+    confidence : float (clips,); correct : bool (clips,). 1 where fewer than `min_clips` reach it.
     """
-    order = np.argsort(-np.asarray(confidence), kind="stable")
-    confidence, correct = np.asarray(confidence)[order], np.asarray(correct)[order]          # the most confident first
-    enough = np.cumsum(correct) >= target * np.arange(1, len(correct) + 1)
-    enough[:min_clips - 1] = False
-    enough[:-1] &= confidence[1:] < confidence[:-1]             # equals are all sure or all unsure
-    return float(confidence[enough].min()) if enough.any() else 1.0
+    from sklearn.isotonic import IsotonicRegression
+    confidence, correct = np.asarray(confidence, float), np.asarray(correct, float)
+    enough = IsotonicRegression().fit_transform(confidence, correct) >= target
+    return float(confidence[enough].min()) if enough.sum() >= min_clips else 1.0

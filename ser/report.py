@@ -56,6 +56,7 @@ def page(run, pictures, labels):
 def result_sections(run, labels):
     """The tables of the results as sections; each names the kind of protocol, as their numbers depend on it."""
     kind = "speaker-independent" if run.config["speaker_independent"] else "speaker-dependent"
+    kind += ", adapted to each speaker" * (run.config.get("adapt") == "speaker")
     experiments = list(zip(run.summary.model, run.summary.feature))             # best first
     by_class = run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["classes"]))
     return [

@@ -66,7 +66,9 @@ class Each(NamedTuple):
 
     def violation(self, value, settings):
         if not isinstance(value, tuple | list) or not value and not self.empty:
-            return f'a list of names, such as ("{self.names[0]}",)'
+            first = self.names[0]
+            return f'a list of names, such as ("{first}",)' if isinstance(first, str) else \
+                f"a list of numbers, such as ({first},)"
         unknown = [name for name in value if name not in self.names]
         if unknown:
             return f"a list of names out of {', '.join(map(str, self.names))}: {unknown[0]!r} is none of them"

@@ -174,7 +174,8 @@ def inner_splits(protocol, fold, fold_of_clip, clips, validation_fraction, seed,
 
     The test part is the same for all. Validation parts do not overlap, unless there is too little to cut from; each is
     a draw of its own, per fold and member. A training clip whose recording is tested is in no part; only `timnet`,
-    `sentence` and `predefined`, which do not know recordings, have such.
+    `sentence` and `predefined`, which do not know recordings, have such. Nor is one whose recording another speaker's
+    validation clip is of.
 
     raises : ValueError for a fold without two emotions to train on
     """
@@ -193,9 +194,11 @@ def inner_splits(protocol, fold, fold_of_clip, clips, validation_fraction, seed,
         held_out = draw_validation_speakers(actors[training], validation_fraction, seeds)
     else:
         held_out = draw_validation_recordings(recordings[training], labels[training], validation_fraction, seeds)
-    if min(len(set(labels[training[~out]])) for out in held_out) < 2:
+    parts = [{"train": training[~np.isin(recordings[training], recordings[training[out]])], "validation": training[out],
+              "test": np.flatnonzero(is_test)} for out in held_out]
+    if min(len(set(labels[part["train"]])) for part in parts) < 2:
         raise ValueError(f"fold {fold} has no two emotions to train on (without its validation part)")
-    return [{"train": training[~out], "validation": training[out], "test": np.flatnonzero(is_test)} for out in held_out]
+    return parts
 
 
 def draw_validation_speakers(speakers, fraction, seeds):

@@ -1,4 +1,5 @@
-"""Every clip decoded once: its facts (duration, level, a hash of its sound), and which clips are one recording."""
+"""Every clip decoded once: its facts (duration, level, a hash of its sound), which clips are one recording; and the
+data report."""
 import hashlib
 import os
 from pathlib import Path
@@ -71,3 +72,25 @@ def files_key(clips):
     """Hash of what the clips are: name, size and time of last change of every file."""
     stats = [(file, os.stat(path)) for file, path in zip(clips.file, clips.path)]
     return hash_json([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
+
+
+def data_report(corpus, clips):
+    """The data report, as text: a Corpus, and its clips as `survey` gives them."""
+    counts = clips.emotion.value_counts().reindex(corpus.classes, fill_value=0)
+    per_actor = clips.actor.value_counts()
+    each = " to ".join(str(count) for count in sorted({per_actor.min(), per_actor.max()}))
+    seconds = clips.seconds
+    lines = [f"{corpus.name}: {len(clips)} clips, {clips.actor.nunique()} actors ({each} clips each), "
+             f"{seconds.sum() / 3600:.2f} hours ({seconds.min():.1f} to {seconds.max():.1f} s a clip)",
+             "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
+    for reason, files in corpus.left_out.items():
+        if files:
+            shown = files if reason == "bad name" else files[:3]
+            more = f", and {len(files) - len(shown)} more" if len(files) > len(shown) else ""
+            lines.append(f"left out, {reason}: {len(files)} ({'; '.join(shown)}{more})")
+    for _, same in clips.groupby("recording").file:
+        if len(same) > 1:
+            lines.append(f"same recording, kept on one side of every split: {', '.join(same)}")
+    if corpus.complete not in (None, len(clips)):
+        lines.append(f"warning: {corpus.name} is {corpus.complete} clips; results on {len(clips)} do not compare")
+    return "\n".join(lines)

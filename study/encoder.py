@@ -28,13 +28,19 @@ MAX_SECONDS = 30                    # of sound, for which there are positions
 
 # -- features --------------------------------------------------------------------------------------
 def whisper(clip):
-    """The output of the chosen blocks side by side, 50 steps a second: float32 (steps, blocks x width)."""
+    """The output of the chosen blocks side by side, 50 steps a second: float32 (steps, blocks x width).
+
+    raises : UserError where the weights are not to be had
+    """
     chosen = clip.params["encoder"]["blocks"]
     return np.concatenate([block_outputs(clip)[number] for number in chosen], axis=1)
 
 
 def whisper_frames(clip):
-    """The output of one block, the mean of two steps each, 25 frames a second: float32 (frames, width)."""
+    """The output of one block, the mean of two steps each, 25 frames a second: float32 (frames, width).
+
+    raises : UserError where the weights are not to be had
+    """
     steps = block_outputs(clip)[clip.params["encoder"]["frames_block"]]
     steps = np.concatenate([steps, steps[-1:]])[:len(steps) + len(steps) % 2]           # an even number
     return steps.reshape(-1, 2, steps.shape[1]).mean(axis=1)

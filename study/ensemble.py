@@ -48,7 +48,7 @@ def ensemble_weights(validation):
     by_experiment = {name: rows.sort_values("file") for name, rows in validation.groupby(EXPERIMENT)}
     parts = [metrics.probabilities_and_labels(rows) for rows in by_experiment.values()]
     probabilities, labels = np.stack([part[0] for part in parts]), parts[0][1]        # (experiments, clips, classes)
-    size, counts = max(2, -(-len(parts) // 2)), np.zeros(len(parts))
+    size, counts = min(len(parts), max(2, -(-len(parts) // 2))), np.zeros(len(parts))
     rng = np.random.default_rng(0)
     for _ in range(N_BAGS):
         bag = np.sort(rng.choice(len(parts), size, replace=False))

@@ -25,7 +25,7 @@ TSNE_MIN_CLIPS = 4          # for a perplexity of 1
 
 # -- what the run's folder gets --------------------------------------------------------------------
 def write_examples(run_folder, clips, sequences, lengths):
-    """One clip per emotion, as every feature that is no encoder's -> examples.npz. Nothing is decoded.
+    """One clip per emotion, as every feature that is no encoder's -> examples.npz, if there is one. Nothing is decoded.
 
     clips     : table with file, emotion, label, a row per clip
     sequences : {feature: float (clips, variants, frames, n)}, variant 0 is the clip itself; may be memory-mapped
@@ -37,6 +37,8 @@ def write_examples(run_folder, clips, sequences, lengths):
     rows = clips.reset_index(drop=True).pipe(choose_examples).index.to_numpy()
     chosen = clips.iloc[rows]
     sequences = {name: array for name, array in sequences.items() if not features.FEATURES[name].encoder}
+    if not sequences:
+        return
     own_lengths = lengths[next(iter(sequences))][rows, 0]                       # the same for all of these
     write_arrays(run_folder / "examples.npz", emotions=chosen.emotion, files=chosen.file, lengths=own_lengths,
                  axes=[features.FEATURES[name].axis for name in sequences],

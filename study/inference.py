@@ -2,7 +2,7 @@
 
     models = [load_model(folder, weight) for folder, weight in select_models(run).items()]
     segments = load_segments(path, input_specs(models), window, hop)            study/segments.py
-    table = predict_segments(segments, models, labels, threshold)
+    table = predict_segments(segments, models, labels, calibrate(weights))
 
 Used by predict.py, app.py and the benchmarks. All that prediction needs lies in the folder of a fit, wherever it is.
 """
@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,12 @@ class Model:
     def predict_proba(self, x, lengths):
         """Standardised inputs -> probabilities (clips, n_classes), as training gave them, before the temperature."""
         return self.estimator.predict_proba(x, lengths)
+
+
+class Calibration(NamedTuple):
+    """What makes probabilities of the mean of some models answers, see `calibrate`."""
+    temperature: float
+    threshold: float        # of the confidence: what is below is called unsure; 1: everything
 
 
 # -- models ------------------------------------------------------------------------------------------
@@ -150,11 +157,10 @@ def common_labels(models):
     return labels
 
 
-def unsure_threshold(weights):
-    """The confidence below which a prediction is called unsure, from the out-of-fold predictions of these fits,
-    {folder: weight}, averaged as here; 1 (always unsure) if they are never right often enough. One member of a fit
-    predicts a validation clip, all of them another recording: predictions that are not called unsure are right a little
-    more often.
+def calibrate(weights):
+    """The Calibration of the mean of some models, {folder: weight}, from the out-of-fold predictions of their fits,
+    averaged as here. One member of a fit predicts a validation clip, all of them another recording: predictions that
+    are not called unsure are right a little more often.
     """
     rows = []
     for folder, weight in weights.items():
@@ -164,14 +170,15 @@ def unsure_threshold(weights):
         with runs.report_damaged(path):
             table = pd.read_csv(path)
             table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
-            table = table[["fold", "file", "true", *columns]].copy()
-            table[columns] = metrics.apply_temperature(table[columns].to_numpy(), metadata["temperature"])
-        rows.append(table.assign(weight=weight))
+            rows.append(table[["fold", "file", "true", *columns]].assign(weight=weight))
     rows = pd.concat(rows)
     rows[columns] = rows[columns].mul(rows.weight, axis=0)
     mean = rows.groupby(["fold", "file", "true"], as_index=False).sum()
-    p = mean[columns].to_numpy() / mean[["weight"]].to_numpy()
-    return metrics.confidence_threshold(p.max(axis=1), np.array(metadata["labels"])[p.argmax(axis=1)] == mean.true)
+    p, names = mean[columns].to_numpy() / mean[["weight"]].to_numpy(), np.array(metadata["labels"])
+    temperature = metadata["temperature"] if len(weights) == 1 else \
+        metrics.fit_temperature(p, mean.true.map({name: k for k, name in enumerate(names)}).to_numpy())
+    p = metrics.apply_temperature(p, temperature)
+    return Calibration(temperature, metrics.confidence_threshold(p.max(axis=1), names[p.argmax(axis=1)] == mean.true))
 
 
 # -- predictions -----------------------------------------------------------------------------------
@@ -180,7 +187,7 @@ def input_specs(models):
     return {model.input_key: model.metadata for model in models}
 
 
-def predict_segments(segments, models, labels, threshold):
+def predict_segments(segments, models, labels, calibration):
     """A row per segment (study/segments.py): file, start, end, label, confidence, unsure, p_<label> ..., note; what
     is no speech has no p. Of several windows the mean counts, weighted by their speech."""
     p = np.full((len(segments), len(labels)), np.nan)
@@ -191,21 +198,22 @@ def predict_segments(segments, models, labels, threshold):
         numbers, weights = (np.array(values) for values in zip(*((k, window.speech_seconds) for k, window in windows)))
         for number in np.unique(numbers):
             own = numbers == number
-            p[number] = np.average(of_windows[own], axis=0, weights=weights[own])
+            p[number] = np.average(metrics.apply_temperature(of_windows[own], calibration.temperature), axis=0,
+                                   weights=weights[own])
     table = pd.DataFrame([{name: segment[name] for name in ("file", "start", "end")} for segment in segments],
                          columns=["file", "start", "end"])
     table["label"] = [labels[row.argmax()] if np.isfinite(row[0]) else segment["no_answer"]
                       for row, segment in zip(p, segments)]
     table["confidence"] = p.max(axis=1)
-    table["unsure"] = table.confidence < threshold
+    table["unsure"] = table.confidence < calibration.threshold
     table[[f"p_{name}" for name in labels]] = p
     return table.assign(note=[segment["note"] for segment in segments])
 
 
 def predict_inputs(model, inputs):
-    """[(x, length), ...] -> calibrated probabilities (clips, n_classes)."""
+    """[(x, length), ...] -> probabilities (clips, n_classes), before the temperature."""
     parts = []
     for start in range(0, len(inputs), BATCH_WINDOWS):
         x, lengths = (np.array(values) for values in zip(*inputs[start:start + BATCH_WINDOWS]))
         parts.append(model.predict_proba(model.standardise(x, lengths), lengths))
-    return metrics.apply_temperature(np.concatenate(parts), model.metadata["temperature"])
+    return np.concatenate(parts)

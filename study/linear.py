@@ -81,7 +81,8 @@ class LinearProbe:
                 coef, intercept = file["coef"], file["intercept"]
         except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as problem:
             raise ValueError(f"{folder / cls.FILE} is damaged: train it again ({type(problem).__name__})") from problem
-        if coef.ndim != 3 or intercept.shape != coef.shape[:2] or not np.isfinite(coef).all():
+        if coef.ndim != 3 or intercept.shape != coef.shape[:2] or not (
+                np.isfinite(coef).all() and np.isfinite(intercept).all()):
             raise ValueError(f"{folder / cls.FILE} holds no linear probe: train it again")
         probe = cls(coef.shape[1], penalty=None)
         probe.coef, probe.intercept = coef, intercept

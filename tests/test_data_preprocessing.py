@@ -6,6 +6,7 @@ import re
 import shutil
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -273,7 +274,20 @@ def test_a_second_call_computes_nothing(built, clips, extraction, few, monkeypat
     monkeypatch.setattr(dp, "extract_corpus", None)
     again = dp.build_features(clips, extraction, few.CACHE_DIR)
     assert_same(again, built)
-    assert (again.key, again.folder) == (built.key, str(few.CACHE_DIR / f"features-{built.key}"))
+    keys = {name: dp.features_key(clips, extraction.of_feature(name)) for name in ALL}
+    assert again.folders == built.folders == {
+        name: str(few.CACHE_DIR / f"features-{name}-{key}") for name, key in keys.items()}
+
+
+def test_only_the_feature_that_is_not_there_is_computed(clips, plain, tmp_path, monkeypatch):
+    first = dp.build_features(clips[:2], replace(plain, names=("mfcc", "gauss")), tmp_path, jobs=1)
+    asked, extract_clip = [], dp.extract_clip
+    monkeypatch.setattr(dp, "extract_clip", lambda *args, **more: asked.append(more["extraction"].names)
+                        or extract_clip(*args, **more))
+    both = dp.build_features(clips[:2], replace(plain, names=("mfcc", "mel")), tmp_path, jobs=1)
+    assert asked == [("mel",)] * 2 and both.folders["mfcc"] == first.folders["mfcc"]
+    np.testing.assert_array_equal(both.sequences["mfcc"], first.sequences["mfcc"])
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def by_hand(y, frames, params):
@@ -330,20 +344,21 @@ CHANGES = dict(
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_changed_setting_is_another_entry(name, clips, few, built):
+def test_a_changed_setting_is_another_entry(name, clips, few, extraction):
     changed = dp.extraction_params(few.replace(**{name: CHANGES[name]}), ALL)
-    assert dp.features_key(clips, changed) != built.key
+    assert dp.features_key(clips, changed) != dp.features_key(clips, extraction)
 
 
-def test_what_does_not_touch_the_features_keeps_the_entry(clips, few, built):
+def test_what_does_not_touch_the_features_keeps_the_entry(clips, few, extraction):
     """Every other setting of config.py."""
     others = {name: "changed" for name in few.values() if name not in CHANGES}
     assert {"N_FOLDS", "MODELS", "CACHE_DIR", "DEFAULT_FEATURES", "CEPSTRAL_DECAY"} <= set(others)
-    assert dp.features_key(clips, dp.extraction_params(few.replace(**others), ALL)) == built.key
+    changed = dp.extraction_params(few.replace(**others), ALL)
+    assert dp.features_key(clips, changed) == dp.features_key(clips, extraction)
 
 
-def test_other_features_are_another_entry(clips, few, built):
-    assert dp.features_key(clips, dp.extraction_params(few, ("mfcc", "mel"))) != built.key
+def test_other_features_are_another_entry(clips, few, extraction):
+    assert dp.features_key(clips, dp.extraction_params(few, ("mfcc", "mel"))) != dp.features_key(clips, extraction)
 
 
 @pytest.mark.parametrize("names", [ALL, ("mel",)])
@@ -356,10 +371,10 @@ def test_changed_code_is_another_entry(names, clips, few, monkeypatch):
     assert set(asked) == {"data_preprocessing:extract_clip", *(f"features:{name}" for name in names)}
 
 
-def test_another_version_of_a_library_is_another_entry(clips, extraction, built, monkeypatch):
-    version = dp.importlib.metadata.version
+def test_another_version_of_a_library_is_another_entry(clips, extraction, monkeypatch):
+    version, before = dp.importlib.metadata.version, dp.features_key(clips, extraction)
     monkeypatch.setattr(dp.importlib.metadata, "version", lambda name: "0" if name == "soxr" else version(name))
-    assert dp.features_key(clips, extraction) != built.key
+    assert dp.features_key(clips, extraction) != before
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -379,9 +394,10 @@ def test_the_filterbanks_reach_half_of_the_sample_rate_where_f_max_is_none(f_max
 
 @pytest.mark.parametrize("change, same", [("nothing", True), ("time", True), ("header", True), ("content", False),
                                           ("fewer", False), ("renamed", False)])
-def test_other_sounds_are_another_entry(change, same, demo_folder, extraction, built, tmp_path):
+def test_other_sounds_are_another_entry(change, same, demo_folder, extraction, tmp_path):
     folder = shutil.copytree(demo_folder, tmp_path / "data")
     first = files_of(folder)[0]
+    before = dp.features_key(dp.survey(clips_in(folder), tmp_path, jobs=1), extraction)
     match change:
         case "time":
             os.utime(first)
@@ -396,7 +412,7 @@ def test_other_sounds_are_another_entry(change, same, demo_folder, extraction, b
         case "renamed":
             first.rename(first.with_name(clip_name(statement="02", repetition="02")))
     clips = dp.survey(clips_in(folder), tmp_path, jobs=1)
-    assert (dp.features_key(clips, extraction) == built.key) == same
+    assert (dp.features_key(clips, extraction) == before) == same
 
 
 @pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
@@ -421,12 +437,13 @@ def test_when_another_process_was_faster_its_entry_is_used(clips, plain, tmp_pat
     other = dp.build_features(clips[:2], plain, tmp_path / "other", jobs=1)
 
     def overtaken(*args, **kwargs):
-        shutil.copytree(other.folder, cache_dir / os.path.basename(other.folder), dirs_exist_ok=True)
+        for folder in other.folders.values():
+            shutil.copytree(folder, cache_dir / os.path.basename(folder), dirs_exist_ok=True)
         return extract_clip(*args, **kwargs)
 
     monkeypatch.setattr(dp, "extract_clip", overtaken)
     assert_same(dp.build_features(clips[:2], plain, cache_dir, jobs=1), other)
-    assert len(list(cache_dir.iterdir())) == 1
+    assert len(list(cache_dir.iterdir())) == len(ALL)
 
 
 @pytest.mark.parametrize("damage", [
@@ -434,19 +451,21 @@ def test_when_another_process_was_faster_its_entry_is_used(clips, plain, tmp_pat
     ids=["empty", "cut off", "missing"])
 def test_a_damaged_entry_is_named(damage, clips, plain, tmp_path):
     built = dp.build_features(clips[:2], plain, tmp_path, jobs=1)
-    damage(tmp_path / f"features-{built.key}" / "mfcc-lengths.npy")
-    with pytest.raises(UserError, match=rf"features-{built.key}: damaged \(.*\); delete it, and the next run makes it"):
+    entry = built.folders["mfcc"]
+    damage(Path(entry) / "lengths.npy")
+    with pytest.raises(UserError, match=rf"{entry}: damaged \(.*\); delete it, and the next run makes it"):
         dp.build_features(clips[:2], plain, tmp_path, jobs=1)
 
 
 def test_leftovers_of_a_killed_process_do_no_harm(clips, plain, tmp_path):
-    entry = f"features-{dp.features_key(clips[:2], plain)}"
+    plain = replace(plain, names=("mel",))
+    entry = f"features-mel-{dp.features_key(clips[:2], plain)}"
     same_id, running, old = (tmp_path / f"{entry}.{process}.partial" for process in (os.getpid(), "other", "old"))
     for folder in (same_id, running, old):                              # in containers process ids repeat
         folder.mkdir()
-        (folder / "mel-sequences.npy").write_bytes(b"half")
+        (folder / "sequences.npy").write_bytes(b"half")
     os.utime(old, (0, 0))
-    assert dp.build_features(clips[:2], plain, tmp_path, jobs=1).lengths["mfcc"].shape == (2, 1)
+    assert dp.build_features(clips[:2], plain, tmp_path, jobs=1).lengths["mel"].shape == (2, 1)
     assert {path.name for path in tmp_path.iterdir()} == {entry, running.name}
 
 

@@ -44,7 +44,7 @@ def test_it_is_calibrated_by_its_folds_and_reports_no_accuracy_of_its_own(given_
 def test_it_was_trained_on_all_clips(given_away):
     """Its scaler is that of every clip and copy, fine coefficients weighing less."""
     kept = json.loads((given_away / "final/mfcc-mlp/preprocessing.json").read_text())
-    (functionals,) = given_away.parents[1].glob("cache/features-*/mfcc-functionals.npy")
+    (functionals,) = given_away.parents[1].glob("cache/features-mfcc-*/functionals.npy")
     x = np.load(functionals, allow_pickle=False)
     x = x.reshape(-1, x.shape[-1])
     assert np.allclose(kept["mean"], x.mean(axis=0), rtol=1e-3, atol=1e-3)
@@ -98,7 +98,7 @@ def test_an_svm_on_all_clips_knows_them(given_away, demo):
     paths = {path.name: path for path in (demo[0] / "cache/demo-corpus").rglob("*.wav")}
     model = inference.load_model(folder)
     segments = [load_segments(paths[file], inference.input_specs([model]))[0] for file in clips.file]
-    answers = inference.predict_segments(segments, [model], model.metadata["labels"], 0.5)
+    answers = inference.predict_segments(segments, [model], model.metadata["labels"], inference.Calibration(1.0, 0.5))
     assert (answers.label.to_numpy() == clips.emotion.to_numpy()).mean() > 0.9
 
 

@@ -73,8 +73,9 @@ def test_a_ensemble_is_the_mean_of_its_models(corpus, fits):
     specs = inference.input_specs(models)
     assert len(specs) == 2                                             # frames, and functionals
     clips = [segments.load_segments(path, specs)[0] for path in sorted(corpus.rglob("*.wav"))[:5]]
-    alone = [inference.predict_segments(clips, [model], LABELS, 0.5)[P] for model in models]
-    together = inference.predict_segments(clips, models, LABELS, 0.5)
+    calibration = inference.Calibration(1.0, 0.5)
+    alone = [inference.predict_segments(clips, [model], LABELS, calibration)[P] for model in models]
+    together = inference.predict_segments(clips, models, LABELS, calibration)
     assert np.allclose(together[P], (alone[0] + alone[1]) / 2) and not np.allclose(alone[0], alone[1])
     assert (together.confidence == together[P].max(axis=1)).all()
     assert (together.unsure == (together.confidence < 0.5)).all()
@@ -118,7 +119,7 @@ def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path, p
 @pytest.mark.parametrize("arguments, words", [
     (["nowhere.wav"], "nowhere.wav: no such file"),
     (["here"], "here: no audio files in this folder"),
-    (["one.wav"], "results/default: no trained model there"),
+    (["one.wav"], "ready: no model there"),
     (["one.wav", "--run", "nope", "--ensemble"], "results/nope: no trained model there"),
     (["one.wav", "--run", "nope", "--committee"], "results/nope: no trained model there"),
     (["one.wav", "--model", "here"], "here: no usable model"),
@@ -198,15 +199,19 @@ def test_emotion_over_time(demo, corpus, fits, tmp_path, predicts):
 
 
 def test_confidence_needed_by_hand():
-    confidence = np.arange(100, 0, -1) / 100
+    confidence = np.arange(1, 101) / 100
     right = np.ones(100, bool)
     assert metrics.confidence_threshold(confidence, right) == 0.01          # all right: every answer is sure
-    right[40:] = False                                          # 40 right of the 44 surest: 90.9 %, of 45: 88.9 %
-    assert metrics.confidence_threshold(confidence, right) == pytest.approx(0.57)
-    assert metrics.confidence_threshold(confidence, ~right) == 1.0
-    assert metrics.confidence_threshold(confidence[::-1], right[::-1]) == pytest.approx(0.57)       # any order
-    assert metrics.confidence_threshold(np.ones(100), right) == metrics.confidence_threshold(np.ones(100), ~right) == 1
-    assert metrics.confidence_threshold(np.full(100, 0.6), right) == 1.0        # equals are all sure or all unsure
+    right[:60] = False
+    assert metrics.confidence_threshold(confidence, right) == pytest.approx(0.61)
+    assert metrics.confidence_threshold(confidence[::-1], right[::-1]) == pytest.approx(0.61)       # any order
+    assert metrics.confidence_threshold(confidence, ~right) == 1.0          # the more confident, the less often right
+    assert metrics.confidence_threshold(confidence[30:75], right[30:75]) == 1.0                     # too few
+    steps = np.repeat([0.3, 0.8], 100)                                      # at 0.3 half are right, then three in four
+    right = np.concatenate([np.arange(100) % 2 == 0, np.arange(100) % 4 > 0])
+    assert metrics.confidence_threshold(steps, right) == pytest.approx(0.8)
+    for share, threshold in ((0.7, 0.6), (0.6, 1.0)):                       # equals are all sure or all unsure
+        assert metrics.confidence_threshold(np.full(100, 0.6), np.arange(100) < 100 * share) == threshold
 
 
 def test_unsure_is_learnt_on_the_validation_clips(fits):
@@ -214,23 +219,42 @@ def test_unsure_is_learnt_on_the_validation_clips(fits):
     table = pd.read_csv(folder / "validation_predictions.csv")
     p = metrics.apply_temperature(table[P].to_numpy(), metadata(folder)["temperature"])
     expected = metrics.confidence_threshold(p.max(axis=1), (table.true == table.predicted).to_numpy())
-    assert inference.unsure_threshold({folder: 1.0}) == pytest.approx(expected)
+    assert inference.calibrate({folder: 1.0}) == pytest.approx((metadata(folder)["temperature"], expected))
+
+
+def with_answers(fits, folder, answers):
+    """Copies of models, {(model, fold): (p of the first emotion, p of the second)}, as if these were their answers on
+    40 validation clips of the first emotion: {folder: 1.0}."""
+    folders = {}
+    for (model, fold), p in answers.items():
+        folders[shutil.copytree(fits / f"mfcc-{model}-fold{fold}", folder / f"{model}{fold}")] = 1.0
+        table = pd.DataFrame(dict(file=[f"{k}.wav" for k in range(40)], true=LABELS[0])).assign(**dict.fromkeys(P, 0.0))
+        table[P[:2]] = p
+        table.to_csv(folder / f"{model}{fold}" / "validation_predictions.csv", index=False)
+    return folders
 
 
 def test_unsure_is_learnt_on_the_mean_of_the_models_of_a_fold(fits, tmp_path):
     """A clip is left out in both folds; its answers of the one have nothing to do with those of the other."""
-    answers = {("dtw", 0): (0.9, 0.1), ("mlp", 0): (0.7, 0.3), ("mlp", 1): (0.15, 0.85)}      # to "neutral" and "calm"
-    files = [f"{k}.wav" for k in range(40)]
-    for (model, fold), p in answers.items():
-        folder = shutil.copytree(fits / f"mfcc-{model}-fold{fold}", tmp_path / f"{model}{fold}")
-        (folder / "preprocessing.json").write_text(json.dumps(metadata(folder) | {"temperature": 1.0}))
-        table = pd.DataFrame(dict(file=files, true="neutral")).assign(**dict.fromkeys(P, 0.0))
-        table[P[:2]] = p
+    folders = with_answers(fits, tmp_path, {("dtw", 0): (0.9, 0.1), ("mlp", 0): (0.7, 0.3), ("mlp", 1): (0.15, 0.85)})
+    # Fold 0 is right at (0.9 + 0.7) / 2, fold 1 wrong at 0.85: the more confident, the less often right.
+    assert inference.calibrate(folders).threshold == 1
+    right = inference.calibrate(dict(list(folders.items())[:2]))
+    p = metrics.apply_temperature(np.array([[0.8, 0.2, *[0] * 6]]), right.temperature)
+    assert right.threshold == pytest.approx(p.max(), abs=1e-6)
+    assert right.temperature < 0.2                                          # always right: as sure as can be
+
+
+def test_the_temperature_of_a_mean_is_its_own(fits, tmp_path):
+    """One model answers 0.9, the other 0.5; three of four clips are right where the mean is 0.7."""
+    folders = with_answers(fits, tmp_path, {("dtw", 0): (0.9, 0.1), ("mlp", 0): (0.5, 0.5)})
+    for folder in folders:
+        table = pd.read_csv(folder / "validation_predictions.csv")
+        table.loc[::4, "true"] = LABELS[1]
         table.to_csv(folder / "validation_predictions.csv", index=False)
-    folders = {tmp_path / f"{model}{fold}": 1.0 for model, fold in answers}
-    # Fold 0 is right at (0.9 + 0.7) / 2, fold 1 wrong at 0.85: of those from any threshold up, half at best are right.
-    assert inference.unsure_threshold(folders) == 1
-    assert inference.unsure_threshold(dict(list(folders.items())[:2])) == pytest.approx(0.8, abs=1e-4)
+    temperature = inference.calibrate(folders).temperature
+    p = metrics.apply_temperature(np.array([[0.7, 0.3]]), temperature)
+    assert p[0, 0] == pytest.approx(0.75, abs=0.001)
 
 
 def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, tmp_path, predicts):
@@ -262,7 +286,7 @@ def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content
 def test_emotions_of_two_words_are_shown():
     segment = dict(file="a.wav", start=0.0, end=1.0, note="", windows=[], no_answer="pause")
     labels = ["very happy", "sad, not weeping"]
-    table = inference.predict_segments([segment], [], labels, 0.5)
+    table = inference.predict_segments([segment], [], labels, inference.Calibration(1.0, 0.5))
     assert table.label[0] == "pause" and table.file[0] in predict.format_table(table, labels, 0.5)
     table[[f"p_{name}" for name in labels]], table["confidence"] = [[0.25, 0.75]], 0.75
     assert predict.format_table(table, labels, 0.5).splitlines()[1].split()[-2:] == ["25", "75"]
@@ -272,6 +296,6 @@ def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     """Whatever the name means elsewhere."""
     paths = [tone(tmp_path / folder / "$x_{.wav", 1) for folder in ("a", "b") if not (tmp_path / folder).mkdir()]
     silent = [dict(file=str(path), start=0.0, end=1.0, note="", windows=[], no_answer="pause") for path in paths]
-    table = inference.predict_segments(silent, [], ["sad", "happy"], 0.5)
+    table = inference.predict_segments(silent, [], ["sad", "happy"], inference.Calibration(1.0, 0.5))
     predict.draw_timelines(table, tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}

@@ -89,7 +89,7 @@ def test_the_run_that_is_adapted_is_found(folder, predicts):
 def test_where_there_is_none_it_says_so_and_answers(folder, predicts):
     (folder / "results/other").symlink_to("demo")
     done = predicts([*speakers_clips(folder)[:2], "--run", "other", "--same-speaker"], folder)
-    assert done.returncode == 0 and "not adapted to the speaker: for that, models must be trained" in done.stdout
+    assert done.returncode == 0 and "not adapted to the speaker: there are no models in other-adapted;" in done.stdout
     assert "-adapted/fits" not in done.stdout
 
 

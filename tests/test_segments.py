@@ -77,7 +77,7 @@ def test_all_speech_of_a_long_recording_is_used(voice, copies):
 def test_the_answer_is_the_mean_of_the_windows_weighted_by_speech(voice):
     class Known:
         """Answers by the number of the window."""
-        input_key, metadata, weight = "key", dict(temperature=1.0), 1.0
+        input_key, metadata, weight = "key", {}, 1.0
         standardise = staticmethod(lambda x, lengths: x)
         predict_proba = staticmethod(lambda x, lengths: np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])[:len(x)])
 
@@ -85,7 +85,8 @@ def test_the_answer_is_the_mean_of_the_windows_weighted_by_speech(voice):
     whole = dict(file="a.wav", start=0, end=4, note="", windows=windows, no_answer="pause")
     silent = dict(whole, windows=[], no_answer="no speech")
     one = dict(whole, windows=windows[:1])
-    table = inference.predict_segments([whole, silent, one], [Known], ["sad", "happy"], 0.65)
+    calibration = inference.Calibration(1.0, 0.65)
+    table = inference.predict_segments([whole, silent, one], [Known], ["sad", "happy"], calibration)
     np.testing.assert_allclose(table.p_sad, [(0.9 + 3 * 0.2) / 4, np.nan, 0.6])
     assert list(table.label) == ["happy", "no speech", "sad"] and list(table.unsure) == [True, False, True]
     parts = segments.one_per_window(whole)

@@ -289,8 +289,8 @@ def test_help_loads_no_tensorflow(tmp_path, script):
 
 def test_damaged_files_of_a_run_are_one_clear_line(demo, tmp_path):
     folder = shutil.copytree(demo[0], tmp_path / "copy")
-    fit, (cache,) = folder / "results/demo/fits/mfcc-mlp-fold0", folder.glob("cache/features-*")
-    for path in (fit / "predictions.csv", cache / "mfcc-lengths.npy"):
+    fit, (cache,) = folder / "results/demo/fits/mfcc-mlp-fold0", folder.glob("cache/features-mfcc-*")
+    for path in (fit / "predictions.csv", cache / "lengths.npy"):
         content = path.read_bytes()
         path.write_bytes(b"")
         done = run("train.py", *SHORT, cwd=folder)

@@ -167,11 +167,6 @@ def study(args):
     began = time.time()
     # -- data ------------------------------------------------------------------------------------------
     settings = resolve_settings(args)
-    names = in_table_order({*settings.DEFAULT_FEATURES, *(args.features or ())}, features.FEATURES)
-    models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ())}, settings.MODELS)
-    rows = {name: settings.MODELS[name] for name in models}
-    estimators.check_builders(rows)
-    extraction = data.extraction_params(settings, names)
     corpus = load_corpus(args, settings)
     clips = data.survey(corpus.clips, settings.CACHE_DIR, args.jobs or -1)
     say(data.data_report(corpus, clips))
@@ -184,6 +179,16 @@ def study(args):
     sentence = splits.protocol_sentence(protocol, len(folds), settings.SEED, settings.VALIDATION_FRACTION,
                                         settings.ENSEMBLE_SIZE, settings.ADAPT)
     run = settings.RESULTS_DIR / (args.run or run_name(args, settings, corpus, protocol))
+
+    # -- features and models: the default ones, those asked for, and those that the run has already -----
+    done = runs.finished_experiments(run)
+    names = in_table_order({*settings.DEFAULT_FEATURES, *(args.features or ()), *(feature for feature, _ in done)},
+                           features.FEATURES)
+    models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ()), *(model for _, model in done)},
+                            settings.MODELS)
+    rows = {name: settings.MODELS[name] for name in models}
+    estimators.check_builders(rows)
+    extraction = data.extraction_params(settings, names)
 
     with parallel.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
         # -- features ----------------------------------------------------------------------------------

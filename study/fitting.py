@@ -29,8 +29,8 @@ class Estimator(Protocol):
     def fit(self, x, lengths, labels, member_splits, scaler):
         """Train each member on its training clips -> [probabilities (clips, n_classes) of its validation clips, ...]
 
-        x             : float (clips, variants, frames, n), or (clips, variants, 13 n) for functionals (2 n where a feature
-                        has 2 statistics, see features.FEATURES; "13 n" stands for both); may lie on disk
+        x             : float (clips, variants, frames, n), or (clips, variants, 13 n) for functionals (2 n where a
+                        feature has 2 statistics, see features.FEATURES; "13 n" stands for both); may lie on disk
         lengths       : int (clips, variants), real frames; None for functionals
         labels        : int (clips,); those of validation clips choose at most an epoch, those of test clips nothing
         member_splits : [{"train", "validation", "test"}: clip indices]

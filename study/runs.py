@@ -63,6 +63,12 @@ def report_damaged(path):
         raise UserError(f"{path}: damaged ({problem}); delete {Path(path).parent} and train it again") from problem
 
 
+def finished_experiments(run):
+    """(feature, model) of the finished fits in the folder of a run: a set. raises : UserError for damaged files"""
+    folders = [path.parent for path in sorted(run.glob("fits/*/metrics.json")) if not path.parent.name.startswith(".")]
+    return {(metrics.get("feature"), metrics.get("model")) for metrics in map(read_metrics, folders)}
+
+
 def collect_fits(run, fit_ids):
     """Tables of the finished fits below run/fits, and of the ensemble they make: see RUN_TABLES.
 

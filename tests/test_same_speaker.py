@@ -125,6 +125,13 @@ def test_windows_that_overlap_count_once():
     assert segments.count_clips([segment("a", (0, 2), (1, 3), (8, 10))], 2) == pytest.approx(2.5)
 
 
+def test_a_model_that_is_no_default_stays_in_the_tables(folder):
+    """Also when the command is given again without its name."""
+    done = run("train.py", "--demo", "--models", "svm", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert {"svm", "linear"} <= set(pd.read_csv(folder / "results/demo/summary.csv").model)
+
+
 # -- the benchmark ---------------------------------------------------------------------------------
 def test_the_benchmark_counts_as_the_command_answers(folder, predicts):
     run_folder = folder / "results/demo-adapted"

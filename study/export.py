@@ -8,9 +8,10 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.files import write_atomically
+from study import litert
 from study.inference import NETWORK_FILE
 
-EXPORT_FILES = {"litert": "model.tflite", "onnx": "model.onnx"}
+EXPORT_FILES = {"litert": litert.FILE, "onnx": "model.onnx"}
 TOLERANCE = 1e-5                # of a probability: float32 sums in another order differ by some 1e-7
 REAL_FRACTIONS = (1, 0.5, 0.1)  # of the frames of the clips that are compared; the rest is padding
 
@@ -31,7 +32,7 @@ def export(folder, form):
             with quiet_start():
                 network.export(tmp_path, format=form, verbose=False,
                                input_signature=[keras.InputSpec(dtype="float32", shape=shape)])
-                run = {"litert": litert, "onnx": onnx}[form](tmp_path)
+                run = {"litert": litert.compile_model, "onnx": onnx}[form](tmp_path)
         except ImportError as problem:
             raise UserError(f"--export {form} needs more packages ({problem}): "
                             "pip install -r requirements-export.txt") from problem
@@ -49,20 +50,6 @@ def random_input(shape, real_fraction):
     if x.ndim == 3:
         x[:, int(real_fraction * x.shape[1]):] = 0
     return x
-
-
-def litert(path):
-    """The function that a .tflite file computes."""
-    from ai_edge_litert.interpreter import Interpreter
-    interpreter = Interpreter(model_path=str(path))
-    interpreter.allocate_tensors()
-    (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
-
-    def run(x):
-        interpreter.set_tensor(given["index"], x)
-        interpreter.invoke()
-        return interpreter.get_tensor(asked["index"])
-    return run
 
 
 def onnx(path):

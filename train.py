@@ -47,8 +47,9 @@ def parse(arguments=None):
     parser.add_argument("--adapt", choices=config.__annotations__["ADAPT"].values, help="speaker: features of each "
                         "speaker centred by the speaker's own clips, labels unseen; a protocol of its own (default: "
                         f"{config.ADAPT})")
-    parser.add_argument("--recipe", choices=config.RECIPES, help="how networks are trained: tuned, or described, which "
-                        f"keeps to the usual description of these networks (default: {config.RECIPE})")
+    parser.add_argument("--recipe", choices=config.RECIPES, help="tuned; described, which keeps to the usual "
+                        "description of these networks; or robust, for recordings of other microphones and rooms "
+                        f"(default: {config.RECIPE})")
     parser.add_argument("--features", nargs="+", choices=features.FEATURES, help="only these (default: "
                         f"{' '.join(config.DEFAULT_FEATURES)}; with --demo {' '.join(DEMO['DEFAULT_FEATURES'])})")
     parser.add_argument("--models", nargs="+", choices=config.MODELS,

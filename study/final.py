@@ -20,6 +20,7 @@ from ser.seeds import seed_for
 from study import runs
 
 FOLDER = "final"
+PROTOCOL_OF = {"new speakers": "speakers", "known speakers": "stratified"}
 # What the card says about the data: source, licence, kind of speech.
 TERMS = {corpora.RAVDESS: (
     "RAVDESS: Livingstone & Russo 2018, PLoS ONE 13(5): e0196391; CC BY-NC-SA 4.0, and so are these\n"
@@ -93,18 +94,38 @@ def belongs_to_fits(folder, fits):
 def write_card(run, final_tasks):
     """MODEL_CARD.md beside the final models."""
     with write_atomically(run / FOLDER / "MODEL_CARD.md") as tmp_path:
-        tmp_path.write_text(card(runs.read_run(run), final_tasks), encoding="utf-8")
+        study = runs.read_run(run)
+        tmp_path.write_text(card(study, final_tasks, same_study_other_speakers(study)), encoding="utf-8")
 
 
-def card(study, final_tasks):
-    """The model card, in Markdown (str); `study` is the run as runs.read_run gives it."""
+def same_study_other_speakers(study):
+    """The newest run beside this one on the same clips, with the same recipe, that is speaker-independent if this one
+    is speaker-dependent and the other way round; or None."""
+    def is_alike(config):
+        return config.get("format") == runs.FORMAT and config["data"] == study.config["data"] and all(
+            config["settings"][name] == study.config["settings"][name] for name in ("RECIPE", "ADAPT")) and (
+            config["speaker_independent"] != study.config["speaker_independent"])
+
+    found = [path for path in study.folder.parent.glob("*/config.json") if is_alike(json.loads(path.read_text()))]
+    return runs.read_run(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
+
+
+def card(study, final_tasks, other=None):
+    """The model card, in Markdown (str); `study` is the run as runs.read_run gives it, `other` that of
+    `same_study_other_speakers`."""
     config, summary = study.config, study.summary.set_index(["feature", "model"])
+    own, others = ("new speakers", "known speakers")[::1 if config["speaker_independent"] else -1]
+    of_others = other.config["protocol"] if other else (
+        f"run `python train.py --protocol {PROTOCOL_OF[others]}` on the same clips, then this command again")
+    of_other = other.summary.set_index(["feature", "model"]).accuracy_mean if other else {}
     rows = [(task, summary.loc[(task.feature, task.model)]) for task in final_tasks]
     table = pd.DataFrame({
         "model": [f"{task.feature}-{task.model}" for task, _ in rows],
-        "accuracy": [f"{100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} %" for _, row in rows],
+        f"accuracy, {own}": [f"{100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} %" for _, row in rows],
         "95 % interval": [f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f} %" for _, row in rows],
         "UAR": [f"{100 * row.uar_mean:.1f} %" for _, row in rows],
+        f"accuracy, {others}": [f"{100 * of_other[row.name]:.1f} %" if row.name in of_other else "not measured"
+                                for _, row in rows],
         "epochs": [task.hyperparameters.get("epochs", "") for task, _ in rows],
         "parameters": [f"{row.parameters:,}" for _, row in rows]})
     cells = [table.columns, ["---"] * table.shape[1], *table.to_numpy()]
@@ -125,12 +146,13 @@ hours. {terms}
 Of models trained alike, each tested on clips that it was not trained on. The models here were trained on all clips, and
 tested on none. A network is the mean of {config["settings"]["ENSEMBLE_SIZE"]} that differ in their initial weights.
 Protocol: {config["protocol"]}.
+For {others}: {of_others}.
 
 {chr(10).join(lines)}
 
 ## Intended use and limits
-Research and teaching. {speech} Unless
-the protocol is speaker-independent, the numbers hold for these voices alone. On new speakers, languages,
+Research and teaching. {speech} Known
+speakers are those of the training clips: for anyone else the numbers on new speakers hold, and on other languages,
 microphones and unacted emotion expect far less. Loudness is a cue that a microphone can spoil. Probabilities were
 calibrated on validation clips of the same data. An svm.npz holds features of the clips that it was trained on, so
 whoever gets the one gets the other. Not for decisions about people: an acted voice is not a feeling, and

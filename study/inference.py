@@ -22,6 +22,7 @@ from ser.adaptation import speaker_offset
 from ser.errors import UserError
 from ser.files import hash_json
 from study import ensemble, final, litert, runs
+from study.encoder_weights import checked_weights
 from study.estimators import estimator_class
 from study.segments import count_clips
 
@@ -65,7 +66,8 @@ class Calibration(NamedTuple):
 
 # -- models ------------------------------------------------------------------------------------------
 def load_model(folder, weight=1.0):
-    """The Model in the folder of a fit; a network in LiteRT's format, or in Keras's safe mode. raises : UserError"""
+    """The Model in the folder of a fit; a network in LiteRT's format, or in Keras's safe mode. raises : UserError,
+    also where the weights of a pretrained encoder that it needs are not to be had"""
     folder = Path(folder)
     try:
         metadata = json.loads((folder / "preprocessing.json").read_text())
@@ -73,8 +75,11 @@ def load_model(folder, weight=1.0):
         if missing:
             raise ValueError(f"preprocessing.json has no {missing[0]}; if an earlier version wrote it, train it again")
         speaker_mean = np.float32(metadata["speaker_mean"] or 0.0)
-        light = (folder / litert.FILE).exists() and litert.is_installed()               # answers without TensorFlow
+        light = (folder / litert.FILE).exists()         # answers without TensorFlow
         estimator = litert.LiteRTNetwork if light else estimator_class(metadata["estimator"])
+        encoder = metadata["params"].get("encoder")
+        if encoder:
+            checked_weights(encoder["checkpoint"], encoder["sha256"])
         return Model(folder.name, estimator.load(folder), metadata, weight, speaker_mean)
     except (OSError, ValueError, KeyError) as problem:
         raise UserError(f"{folder}: no usable model ({NETWORK_FILE} or an .npz file, and preprocessing.json, of a "
@@ -128,7 +133,7 @@ def has_model(folder, networks_only=False):
     """Whether there is a model in a folder that can be used here; networks_only: one of Keras."""
     if networks_only or (folder / NETWORK_FILE).exists():
         return (folder / NETWORK_FILE).exists()
-    return any(folder.glob("*.npz")) or (folder / litert.FILE).exists() and litert.is_installed()
+    return any(folder.glob("*.npz")) or (folder / litert.FILE).exists()
 
 
 def is_demo(folder):

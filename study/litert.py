@@ -5,16 +5,9 @@
 
 The file is made by study/export.py and gives the probabilities of the Keras model within 1e-5.
 """
-import importlib.util
-
 import numpy as np
 
 FILE = "model.tflite"
-
-
-def is_installed():
-    """Whether LiteRT's runtime is there."""
-    return importlib.util.find_spec("ai_edge_litert") is not None
 
 
 def compile_model(path):

@@ -1,6 +1,7 @@
 """Networks on all clips: chosen by inner validation, calibrated by the folds, described, used by predict.py."""
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -63,6 +64,27 @@ def test_the_card_tells_data_numbers_and_limits(given_away):
     study.config["data"] = "RAVDESS speech"
     for words in ("CC BY-NC-SA 4.0", "acted, North American English"):
         assert words not in card and words in final.card(study, [])
+
+
+def test_the_card_carries_both_numbers_where_both_were_measured(given_away, tmp_path):
+    """Known and new speakers, side by side: of the other kind of run on the same clips, if it has the same recipe."""
+    card = (given_away / "final/MODEL_CARD.md").read_text()
+    assert "| accuracy, known speakers |" in card and "| accuracy, new speakers |" in card
+    assert "not measured" in card and "python train.py --protocol speakers" in card
+    for name, speaker_independent, recipe in (("known", False, "tuned"), ("new", True, "tuned"),
+                                              ("other", True, "robust")):
+        folder = tmp_path / name
+        shutil.copytree(given_away, folder, ignore=shutil.ignore_patterns("fits", "final"))
+        kept = json.loads((folder / "config.json").read_text())
+        kept["settings"]["RECIPE"] = recipe
+        write_json(folder / "config.json", kept | {"protocol": f"the protocol of {name}",
+                                                   "speaker_independent": speaker_independent})
+    study = runs.read_run(tmp_path / "known")
+    other = final.same_study_other_speakers(study)
+    assert other.folder.name == "new" and final.same_study_other_speakers(other).folder.name == "known"
+    other.summary = other.summary.assign(accuracy_mean=0.4321)
+    card = final.card(study, [SimpleNamespace(feature="mfcc", model="mlp", hyperparameters={})], other)
+    assert "43.2 %" in card and "For new speakers: the protocol of new." in card and "not measured" not in card
 
 
 def test_predict_prefers_it(given_away, demo, predicts):

@@ -106,6 +106,7 @@ class Extraction:
     clip_seconds: float     # of each clip, by padding or cropping
     n_augmented: int        # copies of each clip
     augmentation: dict      # stretch_rate, pitch_semitones, noise_snr_db, as `augment` takes them
+    vocal_tract_warp: tuple     # (lowest, highest) factor on the frequencies of a copy, see features.warp_frequencies
     alterations: tuple      # rows of ser.alterations.ALTERATIONS: done to some copies, before all else
     seed: int
     encoder: dict | None = None     # of features that need one, see study.encoder_weights
@@ -138,10 +139,10 @@ def extraction_params(settings, names):
         loading=dict(sr=s.SAMPLE_RATE, trim_db=s.TRIM_DB, level=s.LEVEL),
         params=dict(sr=s.SAMPLE_RATE, n_fft=s.N_FFT, hop_length=s.HOP_LENGTH, n_mels=s.N_MELS, n_mfcc=s.N_MFCC,
                     n_gauss=s.N_GAUSS, n_gauss_coefficients=s.N_GAUSS_COEFFICIENTS, fmin=s.F_MIN, fmax=fmax,
-                    top_db=s.TOP_DB),
+                    top_db=s.TOP_DB, mean_subtraction=s.MEAN_SUBTRACTION),
         clip_seconds=s.CLIP_SECONDS, n_augmented=s.N_AUGMENTED,
         augmentation=dict(stretch_rate=s.STRETCH_RATE, pitch_semitones=s.PITCH_SEMITONES, noise_snr_db=s.NOISE_SNR_DB),
-        alterations=tuple(s.ALTERATIONS), seed=s.SEED, adapt=s.ADAPT, pinned=is_pinned(),
+        vocal_tract_warp=tuple(s.VOCAL_TRACT_WARP), alterations=tuple(s.ALTERATIONS), seed=s.SEED, adapt=s.ADAPT, pinned=is_pinned(),
         encoder=encoder_params(s.ENCODER, s.ENCODER_BLOCKS, s.ENCODER_FRAMES_BLOCK)
         if any(features.FEATURES[name].encoder for name in names) else None)
 
@@ -289,11 +290,14 @@ def extract_clip(index, file, content, extraction, driver):
     ignore_sigint_in_worker(driver)
     recorded, rate = read_audio(io.BytesIO(content))
     y = prepare_waveform(recorded, rate, **extraction.loading)
-    variants = [y] + [make_copy(recorded, rate, file, copy, extraction)
-                      for copy in range(1, extraction.n_augmented + 1)]
+    copies = range(1, extraction.n_augmented + 1)
+    variants = [y] + [make_copy(recorded, rate, file, copy, extraction) for copy in copies]
+    warps = [1.0] + [seeds.generator(extraction.seed, "warp", file, copy).uniform(*extraction.vocal_tract_warp)
+                     for copy in copies]
     params = extraction.params | ({"encoder": extraction.encoder} if extraction.encoder else {})
     with threadpool_limits(1):          # matrix products in one order, whichever process this is
-        extracted = [features.extract(variant, extraction.names, **params) for variant in variants]
+        extracted = [features.extract(variant, extraction.names, warp, **params)
+                     for variant, warp in zip(variants, warps)]
     arrays = {}
     for feature in extraction.names:
         padded = [pad_or_crop(variant[feature], extraction.n_frames(feature)) for variant in extracted]

@@ -19,6 +19,7 @@ FUNCTIONALS = ("mean", "std", "max", "min", "median", "skewness", "kurtosis",
                "p10", "p25", "p75", "p90", "range", "iqr")
 PERCENTILES = (10, 25, 50, 75, 90)
 AMIN = 1e-10            # floor under a power before its logarithm: -100 dB
+WARP_KNEE = 0.8         # share of the band that is warped evenly
 ROWS_AT_ONCE = 256      # clips in memory while a scaler is fitted
 
 
@@ -26,11 +27,12 @@ class Clip:
     """What the features of one clip are made of; what several of them need is computed once.
 
     y      : float (samples,), mono, sampled at params["sr"] (in Hz)
+    warp   : factor on the frequencies of its spectrum, see `warp_frequencies`
     params : dict of sr, n_fft, hop_length (samples), n_mels, n_mfcc, n_gauss, n_gauss_coefficients, fmin, fmax (Hz),
-             top_db (dB); and encoder, of features that need one (study/encoder.py)
+             top_db (dB), mean_subtraction (share); and encoder, of features that need one (study/encoder.py)
     """
-    def __init__(self, y, **params):
-        self.y, self.params = y, params
+    def __init__(self, y, warp=1.0, **params):
+        self.y, self.warp, self.params = y, warp, params
 
     def picked(self, *names):
         """{name: value} of some of the params."""
@@ -39,7 +41,7 @@ class Clip:
     @functools.cached_property
     def power(self):
         """float32 (frames, 1 + n_fft/2), see `power_spectrogram`."""
-        return power_spectrogram(self.y, **self.picked("n_fft", "hop_length"))
+        return warp_frequencies(power_spectrogram(self.y, **self.picked("n_fft", "hop_length")), self.warp)
 
     @functools.cached_property
     def mel(self):
@@ -49,19 +51,20 @@ class Clip:
 
 def mfcc(clip):
     """Mel-frequency cepstral coefficients: float32 (frames, n_mfcc)."""
-    return cepstrum(clip.mel, clip.params["n_mfcc"])
+    return subtract_mean(cepstrum(clip.mel, clip.params["n_mfcc"]), clip.params["mean_subtraction"])
 
 
 def mel(clip):
-    """Mel spectrogram: float32 (frames, n_mels), dB re full scale."""
-    return clip.mel
+    """Mel spectrogram: float32 (frames, n_mels), dB re full scale, less a share of each band's mean."""
+    return subtract_mean(clip.mel, clip.params["mean_subtraction"])
 
 
 def gauss(clip):
     """Gaussian filterbank cepstra: float32 (frames, n_gauss_coefficients)."""
-    return gaussian_cepstrum(clip.power, n_filters=clip.params["n_gauss"],
-                             n_coefficients=clip.params["n_gauss_coefficients"],
-                             **clip.picked("sr", "fmin", "fmax", "top_db"))
+    x = gaussian_cepstrum(clip.power, n_filters=clip.params["n_gauss"],
+                          n_coefficients=clip.params["n_gauss_coefficients"],
+                          **clip.picked("sr", "fmin", "fmax", "top_db"))
+    return subtract_mean(x, clip.params["mean_subtraction"])
 
 
 def all_three(clip):
@@ -93,9 +96,9 @@ FEATURES = {
 }
 
 
-def extract(y, names, **params):
-    """Some features of one clip: float (samples,) -> {name: float32 (frames, n)}; `params` as in `Clip`."""
-    clip = Clip(y, **params)
+def extract(y, names, warp=1.0, **params):
+    """Some features of one clip: float (samples,) -> {name: float32 (frames, n)}; `warp`, `params` as in `Clip`."""
+    clip = Clip(y, warp, **params)
     return {name: feature_function(name)(clip) for name in names}
 
 
@@ -125,6 +128,32 @@ def power_spectrogram(y, *, n_fft, hop_length):
     spectrum = librosa.stft(np.asarray(y, np.float32), n_fft=n_fft, hop_length=hop_length, win_length=n_fft,
                             window="hann", center=True, pad_mode="constant")    # (bins, frames)
     return (spectrum.real**2 + spectrum.imag**2).T
+
+
+def warp_frequencies(power, factor):
+    """What is at a frequency moves to `factor` times it, as in a vocal tract that is shorter by it: (frames, bins) -> the
+    same shape.
+
+    Up to WARP_KNEE of the band; above, the map bends so that the band's upper edge stays where it is. Vocal-tract
+    length perturbation: Jaitly & Hinton, "Vocal tract length perturbation (VTLP) improves speech recognition", 2013.
+    """
+    if factor == 1:
+        return power
+    to = np.linspace(0, 1, power.shape[1])                                      # of the band
+    knee = WARP_KNEE * min(1, 1 / factor)
+    origin = np.interp(to, [0, knee * factor, 1], [0, knee, 1]) * (power.shape[1] - 1)      # bins, with fractions
+    below = np.minimum(origin.astype(int), power.shape[1] - 2)
+    share = (origin - below).astype(power.dtype)
+    return power[:, below] * (1 - share) + power[:, below + 1] * share
+
+
+def subtract_mean(x, share):
+    """A share of each column's mean over time is taken off: (frames, n) -> the same shape.
+
+    Share 1 is cepstral mean subtraction (Atal, 1974): microphone and voice are in that mean, and so are level and
+    something of the emotion.
+    """
+    return x - share * x.mean(axis=0) if share else x
 
 
 def mel_spectrogram(power, *, sr, n_mels, fmin, fmax, top_db):

@@ -303,7 +303,7 @@ def by_hand(y, frames, params):
 
 def test_every_variant_is_as_computed_by_hand(built, clips):
     params = dict(sr=SR, n_fft=2048, hop_length=512, n_mels=128, n_mfcc=40, n_gauss=64, n_gauss_coefficients=40,
-                  fmin=0.0, fmax=SR / 2, top_db=80.0)
+                  fmin=0.0, fmax=SR / 2, top_db=80.0, mean_subtraction=0.0)
     cuts = 0
     for row, clip in enumerate(clips.itertuples()):
         y = load_waveform(clip.path, sr=SR, trim_db=30.0, level="recorded")
@@ -318,6 +318,21 @@ def test_every_variant_is_as_computed_by_hand(built, clips):
                 np.testing.assert_allclose(built.functionals[name][row, variant],
                                            features.functionals(x[None, :real], np.array([real]))[0], rtol=1e-6)
     assert 0 < cuts < 48                                                # both ways were taken
+
+
+def test_copies_and_no_originals_are_warped(built, clips, extraction, tmp_path):
+    low, high = 0.9, 1.2
+    warped = dp.build_features(clips[:2], replace(extraction, vocal_tract_warp=(low, high)), tmp_path, jobs=1)
+    np.testing.assert_array_equal(warped.sequences["mfcc"][:, 0], built.sequences["mfcc"][:2, 0])
+    for row, clip in enumerate(clips[:2].itertuples()):
+        y = load_waveform(clip.path, sr=SR, trim_db=30.0, level="recorded")
+        for copy in (1, 2):
+            factor = seeds.generator(config.SEED, "warp", clip.file, copy).uniform(low, high)
+            waveform = copy_of(y, copy, seed=config.SEED, file=clip.file)
+            with threadpool_limits(1):
+                x = features.extract(waveform, ("mfcc",), factor, **extraction.params)["mfcc"]
+            real = warped.lengths["mfcc"][row, copy]
+            np.testing.assert_array_equal(warped.sequences["mfcc"][row, copy][:real], features.pad_or_crop(x, real)[0])
 
 
 def test_rows_do_not_depend_on_processes_order_or_company(built, clips, extraction, tmp_path):
@@ -340,7 +355,7 @@ CHANGES = dict(
     SAMPLE_RATE=16_000, TRIM_DB=20.0, LEVEL="speech", CLIP_SECONDS=2.0, N_FFT=1024, HOP_LENGTH=256, N_MELS=64,
     N_MFCC=13, N_GAUSS=32, N_GAUSS_COEFFICIENTS=13, F_MIN=50.0, F_MAX=8000.0, TOP_DB=60.0, N_AUGMENTED=3,
     STRETCH_RATE=(0.9, 1.1), PITCH_SEMITONES=(-1.0, 1.0), NOISE_SNR_DB=(40.0, 50.0), ALTERATIONS=("room",),
-    ADAPT="speaker", SEED=43)
+    MEAN_SUBTRACTION=0.5, VOCAL_TRACT_WARP=(0.9, 1.1), ADAPT="speaker", SEED=43)
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -8,7 +8,8 @@ import features
 
 SR, N_FFT, HOP = 22_050, 2048, 512
 PARAMS = {"sr": SR, "n_fft": N_FFT, "hop_length": HOP, "n_mels": 128, "n_mfcc": 40, "n_gauss": 64,
-           "n_gauss_coefficients": 40, "fmin": 0.0, "fmax": SR / 2, "top_db": 80.0}
+           "n_gauss_coefficients": 40, "fmin": 0.0, "fmax": SR / 2, "top_db": 80.0,
+           "mean_subtraction": 0.0}
 FLOAT32 = 1e-5          # relative; a float32 has 6e-8, and a transform of 2048 samples adds up 100 of them
 DECIBEL = 1e-3          # dB; what FLOAT32 is in power, times ten
 CEPSTRUM = 1e-2         # dB; DECIBEL times sqrt(128), the largest sum of an orthonormal DCT
@@ -159,6 +160,30 @@ def test_doubled_gain_moves_mel_by_6_db_and_cepstra_in_coefficient_0_alone(top_d
         moved = two[name] - one[name]
         np.testing.assert_allclose(moved[:, 0], step * np.sqrt(bands), atol=CEPSTRUM)
         np.testing.assert_allclose(moved[:, 1:], 0, atol=CEPSTRUM)
+
+
+@pytest.mark.parametrize("factor", [0.85, 1.0, 1.18])
+@pytest.mark.parametrize("hz", [500.0, 3000.0, 7000.0])
+def test_a_warp_moves_a_tone_by_its_factor(hz, factor):
+    power = features.warp_frequencies(power_of(tone(hz)), factor)
+    assert inner(power).sum(axis=0).argmax() == pytest.approx(hz * factor / (SR / N_FFT), abs=1)
+
+
+def test_a_warp_keeps_the_edges_of_the_band_and_the_order_of_frequencies():
+    bins = np.arange(1 + N_FFT // 2, dtype=np.float32)[None]                    # the "power" of a bin is its number
+    for factor in (0.85, 1.18):
+        warped = features.warp_frequencies(bins, factor)[0]
+        assert warped[0] == 0 and warped[-1] == bins[0, -1] and (np.diff(warped) > 0).all()
+        knee = int(features.WARP_KNEE * min(1, factor) * len(warped)) - 2
+        np.testing.assert_allclose(warped[:knee], bins[0, :knee] / factor, rtol=1e-5)
+
+
+def test_mean_subtraction_takes_its_share_of_the_mean_of_each_column():
+    whole, half, none = (extract(noise(), mean_subtraction=share) for share in (1.0, 0.5, 0.0))
+    for name, x in none.items():
+        np.testing.assert_allclose(whole[name].mean(axis=0), 0, atol=CEPSTRUM)
+        np.testing.assert_allclose(half[name], x - x.mean(axis=0) / 2, atol=CEPSTRUM)
+        np.testing.assert_allclose(half[name].std(axis=0), x.std(axis=0), rtol=FLOAT32)
 
 
 def test_top_db_raises_what_is_quieter():

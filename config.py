@@ -45,8 +45,9 @@ F_MAX: Real(1, 96_000, optional=True) = None        # Hz; upper edge of both; No
 CEPSTRAL_DECAY: Real(1, 1000, optional=True) = 15.0     # coefficient k weighs exp(-k / this), standardised: fine
                                             # spectral detail counts less. 8 keeps little but the envelope; None: all 1
 TOP_DB: Real(1, 1000) = 80.0                # dB; what lies further below a clip's maximum is raised to this floor
-MEAN_SUBTRACTION: Real(0, 1) = 0.0          # share of a clip's own mean that is taken off each column: voice, microphone
-                                            # and level are in that mean, and some of the emotion. Helps with new voices
+MEAN_SUBTRACTION: Real(0, 1) = 0.0          # share of a clip's own mean that is taken off each column: voice, level
+                                            # and microphone are in that mean, and some of the emotion. 0.5 helps with
+                                            # new speakers, and harms with known ones
 
 # -- features of a pretrained encoder: --features whisper whisper_frames ----------------------------
 ENCODER: Text() = "openai/whisper-base"     # a name on huggingface.co, or a local model.safetensors; needs
@@ -60,8 +61,8 @@ N_AUGMENTED: Whole(0, 100) = 4              # copies per clip; 0 switches augmen
 STRETCH_RATE: Interval(0.25, 4) = (0.8, 1.2)            # speed: 0.8 is slower and 25 % longer
 PITCH_SEMITONES: Interval(-24, 24) = (-2.0, 2.0)        # semitones; wider makes voices less natural
 NOISE_SNR_DB: Interval(-100, 200) = (30.0, 50.0)        # dB below the clip's power, white noise; under 30 it hurts
-VOCAL_TRACT_WARP: Interval(0.5, 2) = (1.0, 1.0)         # factor on the frequencies of a copy's spectrum, as of a shorter
-                                            # (above 1) or longer vocal tract: other voices. Not seen by an encoder
+VOCAL_TRACT_WARP: Interval(0.5, 2) = (1.0, 1.0)         # factor on the frequencies of a copy's spectrum, as of a
+                                            # shorter (above 1) or longer vocal tract: other voices. No encoder sees it
 ALTERATIONS: Each((), empty=True) = ()      # what rooms, microphones and channels do to a recording: rows of
                                             # ser.alterations.ALTERATIONS. A copy gets each of them with a chance of 0.4
 
@@ -123,8 +124,8 @@ RECIPES: Recipes() = {
         learning_rate=4e-3, CHECKPOINT="best", EARLY_STOPPING_PATIENCE=30, LR_SCHEDULE="plateau", PLATEAU_FACTOR=0.5,
         N_AUGMENTED=4, MIXUP_ALPHA=0.2, LABEL_SMOOTHING=0.1, EMA_DECAY=0, TIME_MASK_SECONDS=0, FREQ_MASK_FRACTION=0,
         CEPSTRAL_DECAY=None),
-    "robust": dict(         # for other voices, microphones, rooms and channels: no level, filters up to 7 kHz only, half
-        LEVEL="speech", F_MAX=7000.0,                   # of a clip's mean taken off; copies as of other voices and as if
-        MEAN_SUBTRACTION=0.5, VOCAL_TRACT_WARP=(0.85, 1.18),                    # recorded elsewhere
+    "robust": dict(         # for other voices, microphones, rooms and channels: no level, no sound above 7 kHz, half of
+        # a clip's mean taken off, and copies as of other voices and as if recorded elsewhere
+        LEVEL="speech", F_MAX=7000.0, MEAN_SUBTRACTION=0.5, VOCAL_TRACT_WARP=(0.85, 1.18),
         ALTERATIONS=("room", "speech_noise", "hiss", "gain", "band", "codec")),
 }

@@ -142,7 +142,8 @@ def extraction_params(settings, names):
                     top_db=s.TOP_DB, mean_subtraction=s.MEAN_SUBTRACTION),
         clip_seconds=s.CLIP_SECONDS, n_augmented=s.N_AUGMENTED,
         augmentation=dict(stretch_rate=s.STRETCH_RATE, pitch_semitones=s.PITCH_SEMITONES, noise_snr_db=s.NOISE_SNR_DB),
-        vocal_tract_warp=tuple(s.VOCAL_TRACT_WARP), alterations=tuple(s.ALTERATIONS), seed=s.SEED, adapt=s.ADAPT, pinned=is_pinned(),
+        vocal_tract_warp=tuple(s.VOCAL_TRACT_WARP), alterations=tuple(s.ALTERATIONS), seed=s.SEED, adapt=s.ADAPT,
+        pinned=is_pinned(),
         encoder=encoder_params(s.ENCODER, s.ENCODER_BLOCKS, s.ENCODER_FRAMES_BLOCK)
         if any(features.FEATURES[name].encoder for name in names) else None)
 

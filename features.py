@@ -131,8 +131,8 @@ def power_spectrogram(y, *, n_fft, hop_length):
 
 
 def warp_frequencies(power, factor):
-    """What is at a frequency moves to `factor` times it, as in a vocal tract that is shorter by it: (frames, bins) -> the
-    same shape.
+    """What is at a frequency moves to `factor` times it, as in a vocal tract that is shorter by that factor: (frames,
+    bins) -> the same shape.
 
     Up to WARP_KNEE of the band; above, the map bends so that the band's upper edge stays where it is. Vocal-tract
     length perturbation: Jaitly & Hinton, "Vocal tract length perturbation (VTLP) improves speech recognition", 2013.

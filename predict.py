@@ -92,7 +92,7 @@ def main(args):
         print(inference.DEMO_MODEL)
     all_segments = iter_segments(paths, models, args)
     if not args.same_speaker and any(model.metadata["speaker_mean"] is not None for model in models):
-        print("this model compares recordings of one speaker; if yours are: --same-speaker")
+        print("this model takes everyone for an average speaker; recordings that are all of one: --same-speaker")
     if args.same_speaker:
         models, all_segments = adapt_to_speaker(models, all_segments, args)
 
@@ -125,7 +125,7 @@ def choose_models(args):
     if args.same_speaker and any((args.results_dir / (args.run + ADAPTED)).glob("fits/*/preprocessing.json")):
         run = args.results_dir / (args.run + ADAPTED)
     if args.run == config.RUN_NAME and not run.exists() and not args.ensemble:
-        folder = ready.ready_model(networks_only=bool(args.export))
+        folder = ready.ready_model(bool(args.export), args.same_speaker)
         print(f"{run} is not there yet: this is the model that comes with the project")
         return {folder: 1.0}
     return inference.select_models(run, args.ensemble, networks_only=bool(args.export))

@@ -168,6 +168,7 @@ def study(args):
     began = time.time()
     # -- data ------------------------------------------------------------------------------------------
     settings = resolve_settings(args)
+    choose_rows(args, settings)             # what cannot work is said before anything is read
     corpus = load_corpus(args, settings)
     clips = data.survey(corpus.clips, settings.CACHE_DIR, args.jobs or -1)
     say(data.data_report(corpus, clips))
@@ -181,15 +182,7 @@ def study(args):
                                         settings.ENSEMBLE_SIZE, settings.ADAPT)
     run = settings.RESULTS_DIR / (args.run or run_name(args, settings, corpus, protocol))
 
-    # -- features and models: the default ones, those asked for, and those that the run has already -----
-    done = runs.finished_experiments(run)
-    names = in_table_order({*settings.DEFAULT_FEATURES, *(args.features or ()), *(feature for feature, _ in done)},
-                           features.FEATURES)
-    models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ()), *(model for _, model in done)},
-                            settings.MODELS)
-    rows = {name: settings.MODELS[name] for name in models}
-    estimators.check_builders(rows)
-    extraction = data.extraction_params(settings, names)
+    names, rows, extraction = choose_rows(args, settings, runs.finished_experiments(run))
 
     with parallel.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
         # -- features ----------------------------------------------------------------------------------
@@ -230,6 +223,18 @@ def study(args):
         print(DEMO_WARNING)
     where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
     print(f"written: {run}. Pictures: python viz.py --run {run.name}{where}")
+
+
+def choose_rows(args, settings, done=()):
+    """Names of the features, rows of the models, and the Extraction: of the default ones, of those asked for, and of
+    the experiments `done` already, [(feature, model), ...]. raises : UserError for what cannot work"""
+    names = in_table_order({*settings.DEFAULT_FEATURES, *(args.features or ()), *(feature for feature, _ in done)},
+                           features.FEATURES)
+    models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ()), *(model for _, model in done)},
+                            settings.MODELS)
+    rows = {name: settings.MODELS[name] for name in models}
+    estimators.check_builders(rows)
+    return names, rows, data.extraction_params(settings, names)
 
 
 # -- data ------------------------------------------------------------------------------------------

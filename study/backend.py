@@ -1,27 +1,14 @@
 """TensorFlow and Keras, loaded without their notices, on one thread: `from study.backend import keras, tf`."""
-import contextlib
 import ctypes
 import os
 import sys
 
+from ser.quiet import quiet_libraries
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # of mallopt(3)
 
-
-@contextlib.contextmanager
-def quiet_start():
-    """TensorFlow's libraries write notices to file descriptor 2 when they load; its own switches miss some."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with quiet_start():
+with quiet_libraries():      # its own switches miss some notices
     import keras  # noqa: F401, handed on
     import tensorflow as tf
 tf.get_logger().setLevel("ERROR")

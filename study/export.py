@@ -8,6 +8,7 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.files import write_atomically
+from ser.quiet import quiet_libraries
 from study import litert
 from study.inference import NETWORK_FILE
 
@@ -24,12 +25,12 @@ def export(folder, form):
     if not (folder / NETWORK_FILE).exists():
         raise UserError(f"{folder}: no {NETWORK_FILE} there, and only networks can be exported")
     from study import networks  # here, since it imports TensorFlow
-    from study.backend import keras, quiet_start
+    from study.backend import keras
     network = networks.load_network(folder / NETWORK_FILE)
     shape = (1, *network.input_shape[1:])
     with write_atomically(folder / EXPORT_FILES[form]) as tmp_path:
         try:
-            with quiet_start():
+            with quiet_libraries():
                 network.export(tmp_path, format=form, verbose=False,
                                input_signature=[keras.InputSpec(dtype="float32", shape=shape)])
                 run = {"litert": litert.compile_model, "onnx": onnx}[form](tmp_path)

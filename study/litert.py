@@ -7,14 +7,17 @@ The file is made by study/export.py and gives the probabilities of the Keras mod
 """
 import numpy as np
 
+from ser.quiet import quiet_libraries
+
 FILE = "model.tflite"
 
 
 def compile_model(path):
     """The function that a .tflite file computes, on one thread. raises : OSError, ValueError"""
     from ai_edge_litert.interpreter import Interpreter
-    interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
-    interpreter.allocate_tensors()
+    with quiet_libraries():
+        interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
+        interpreter.allocate_tensors()
     (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(x):

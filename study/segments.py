@@ -61,8 +61,8 @@ def segment_recording(name, recording, specs, window=None, hop=1.0):
     segments, pause_level = [], recording.peak * 10 ** (-PAUSE_DB / 20)
     of_recording = recording_notes(recording, specs, pause_level)
     for start, end in window_bounds(recording.seconds, window, hop):
-        notes = list(of_recording)
         windows, seconds, no_answer = cut_windows(recording, start, end, specs, pause_level)
+        notes = list(of_recording) if windows else []
         if windows and seconds < SHORT_SECONDS:
             notes.append(f"very short: {seconds:.1f} s")
         if len(windows) > 1:

@@ -96,7 +96,7 @@ def test_a_toy_corpus_is_known_by_its_file_names(project, tmp_path):
     text = train(project, "--data-dir", "clips", "--models", "svm", "--features", "mfcc", "--set", "N_FOLDS=2", "--set",
                  "ENSEMBLE_SIZE=1", "--set", "N_AUGMENTED=0", cwd=tmp_path)
     assert "Toy: 8 clips, 2 actors" in text
-    assert (tmp_path / "results/default-toy/summary.csv").exists()
+    assert (tmp_path / "results/default-toy-speakers/summary.csv").exists()
 
 
 def test_a_changed_message_redoes_nothing_and_a_changed_layer_its_network_alone(project, tmp_path):

@@ -139,7 +139,8 @@ def study(n_folds=2):
         feature, model, fold, f"{feature}{model}{fold}", "study.x:Y",
         dict(epochs=EPOCHS[model], checkpoint="best") if model in EPOCHS else {"C": 1.0}, seed=0, weights=None,
         on_functionals=False, classes=(), clips=clips, member_splits=members, protocol="protocol", preprocessing={},
-        speaker_means=None, driver=0) for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm") for fold in range(n_folds)]
+        speaker_means=None, driver=0) for feature in ("mfcc", "mel") for model in (*EPOCHS, "svm")
+        for fold in range(n_folds)]
     better = {("mel", "cnn1d"): 0.9, ("mfcc", "mlp"): 0.8}
     fits = pd.DataFrame([dict(feature=task.feature, model=task.model, fold=task.fold, best_epoch=3 + task.fold,
                               validation_accuracy=better.get((task.feature, task.model), 0.5))

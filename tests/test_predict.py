@@ -119,7 +119,6 @@ def test_nothing_heard_or_nothing_written_is_a_failure(corpus, fits, tmp_path, p
 @pytest.mark.parametrize("arguments, words", [
     (["nowhere.wav"], "nowhere.wav: no such file"),
     (["here"], "here: no audio files in this folder"),
-    (["one.wav"], "ready: no model there"),
     (["one.wav", "--run", "nope", "--ensemble"], "results/nope: no trained model there"),
     (["one.wav", "--run", "nope", "--committee"], "results/nope: no trained model there"),
     (["one.wav", "--model", "here"], "here: no usable model"),

@@ -63,7 +63,7 @@ def test_of_a_stranger_the_mean_of_the_training_speakers_is_taken(folder, predic
     fit = "results/demo-adapted/fits/mfcc-linear-fold0"
     clips = speakers_clips(folder)[:2]
     printed, p = answers_of(folder, predicts, clips, "--model", fit)
-    assert "this model compares recordings of one speaker; if yours are: --same-speaker" in printed
+    assert "this model takes everyone for an average speaker; recordings that are all of one: --same-speaker" in printed
     model, x = own_inputs(folder, fit, clips)
     typical = np.array(model.metadata["speaker_mean"])
     expected = model.estimator.predict_proba(

@@ -114,7 +114,7 @@ def test_noise_tones_music_and_clicks_are_no_speech(kind, window):
     y = sounds()[kind]
     found = cut(0.3 * y / np.abs(y).max(), window)
     assert all(not segment["windows"] for segment in found)
-    assert found[0]["no_answer"] == "no speech"
+    assert found[0]["no_answer"] == "no speech" and found[0]["note"] == ""
 
 
 def test_speech_between_noises_is_found(voice):

@@ -14,7 +14,8 @@ from study import runs, tasks
 
 N_CLIPS = 160
 SETTINGS = read_settings(config).replace(N_FOLDS=3, ENSEMBLE_SIZE=2)
-EXTRACTED = SimpleNamespace(sequences={name: np.empty((1, 1, 5, 40)) for name in ("mfcc", "mel", "gauss")},
+EXTRACTED = SimpleNamespace(speaker_means={},
+                            sequences={name: np.empty((1, 1, 5, 40)) for name in ("mfcc", "mel", "gauss")},
                             functionals={name: np.empty((1, 1, 13 * n)) for name, n in (
                                 ("mfcc", 40), ("mel", 40), ("gauss", 40), ("all", 120))})
 

@@ -110,7 +110,7 @@ def section(title, table):
             missed = 100 * (clean[row.experiment] - row.accuracy) > WITHIN.get(name, np.inf)
             missed |= 100 * (row.confidence - row.accuracy) > MAX_OVERCONFIDENCE
             shares = " / ".join(f"{100 * value:.0f}" for value in (row.accuracy, row.confidence, row.unsure))
-            cells.append(shares + " *" * missed)
+            cells.append(shares + " *" * bool(missed))
         rows.append([name, *cells])
     return f"## {title}\n\n" + markdown_table(["alteration", *clean.index], rows)
 

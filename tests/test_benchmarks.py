@@ -3,6 +3,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sounds import tone, write
 
 import data_preprocessing as data
 import features
-from benchmarks import baseline, clips, fits, processors, report, run, scaling, timnet
+from benchmarks import adaptation, baseline, clips, fits, processors, report, robustness, run, scaling, timnet
 from study import fitting
 from study.backend import keras, tf, use_one_thread
 
@@ -340,3 +341,38 @@ def test_the_spread_between_processors_is_counted_and_written():
     assert "| other, --reproducible | cnn1d | 100.0 | 0 | 0.00 | 1.0 |" in pinned
     assert "| one | cnn1d | 66.7 | 0 | 0.00 | 4.0 |" in text and "| other | cnn1d | 100.0 | 1 | 0.20 | 5.5 |" in text
     assert "| other | bilstm | 66.7 | 0 | 0.00 | 5.5 |" in text and "3 test clips" in text
+
+
+# -- robustness, adaptation --------------------------------------------------------------------------
+def altered(accuracies, confidence=0.8):
+    """A table as robustness.measure gives it: {alteration: accuracy}, 0.9 where none is given."""
+    return pd.DataFrame([dict(experiment="mfcc-svm", alteration=name, accuracy=accuracies.get(name, 0.9),
+                              confidence=confidence, unsure=0.25) for name in robustness.ALTERATIONS])
+
+
+def test_the_page_of_robustness_marks_what_misses_a_target():
+    table = altered({"16 kHz": 0.88, "offset 0.05": 0.86, "8 kHz": 0.81, "hiss -55 dBFS": 0.79, "telephone": 0.5})
+    rows = {line.split(" | ")[0].strip("| "): line for line in robustness.section("a run", table).splitlines()}
+    assert "90 / 80 / 25 |" in rows["clean"]
+    marked = {name for name, line in rows.items() if "*" in line}
+    assert marked == {"offset 0.05", "hiss -55 dBFS", "telephone"}      # 4 points of 3, 11 of 10; 30 points too sure
+    text = robustness.page({"a": table}, {"a": "in words"}, 0, 96)
+    assert "96 test clips of fold 0" in text and "## Run `a`: in words" in text
+
+
+def test_the_page_of_adaptation_has_a_row_for_each_choice():
+    table = pd.DataFrame([dict(experiment=name, choice=choice, accuracy=accuracy, without=0.5)
+                          for name in ("mfcc-svm", "mfcc-cnn1d") for choice, accuracy in (
+                              ("1 clips", 0.5), ("1 clips", 0.7), ("angry clips alone", 0.4))])
+    text = adaptation.page(table, SimpleNamespace(config={"protocol": "in words"}))
+    assert "in words" in text and "| 1 clips | 60.0 (50.0) | 60.0 (50.0) |" in text
+    assert "| angry clips alone | 40.0 (50.0) |" in text
+
+
+def test_clips_to_adapt_by_are_drawn_and_one_sided_ones_are_tested_on_the_others():
+    emotions = np.repeat(["angry", "calm", "neutral", "happy"], 5)
+    found = adaptation.choices(emotions, np.random.default_rng(0))
+    assert [len(found[f"{n} clips, draw 0"][0]) for n in (0, 1, 5, 10, 20)] == [0, 1, 5, 10, 20]
+    assert all(len(set(adapting)) == len(adapting) for adapting, _ in found.values())
+    adapting, testing = found["angry clips alone"]
+    assert set(emotions[adapting]) == {"angry"} and "angry" not in emotions[testing] and len(testing) == 15

@@ -4,7 +4,7 @@
 
 Each row is one alteration: accuracy, mean confidence after the temperature, and the share that is called unsure. The
 models are those of the fold in each run; nothing is trained and nothing is chosen here. Needs RAVDESS_DIR and finished
-runs on all of RAVDESS. Minutes: about 2 a run on two cores.
+runs on all of RAVDESS. Minutes: about 7 a run on two cores, with an encoder.
 """
 import argparse
 import sys

@@ -1,6 +1,10 @@
 """What a user can mend is a UserError: one line on standard error, exit status 2, no traceback."""
 import contextlib
+import os
 import sys
+import warnings
+
+PIPE_CLOSED = 141       # exit status of a command whose output nobody reads any more, as a shell gives it (SIGPIPE)
 
 
 class UserError(ValueError):
@@ -8,9 +12,19 @@ class UserError(ValueError):
 
 
 def run_command(script, main, arguments):
-    """Run a script's `main(arguments)`; a UserError or a system error, such as a full disk, is a line and status 2."""
+    """Run a script's `main(arguments)`; a UserError or a system error, such as a full disk, is a line and status 2.
+
+    Ends quietly where what reads the output has closed it, as `| head` does. Warnings of libraries are not shown.
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"             # of worker processes
     try:
         main(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # what is left to print at the end
+        sys.exit(PIPE_CLOSED)
     except (UserError, OSError) as error:
         print(f"{script}: error: {error}", file=sys.stderr)
         sys.exit(2)

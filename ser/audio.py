@@ -1,16 +1,18 @@
 """Sound files in, waveforms out: read, checked, freed of a constant offset, resampled, trimmed, brought to a level."""
 import contextlib
-import re
 
 import numpy as np
 import soundfile
 
 from ser.errors import UserError
+from ser.formats import readable_source
 
 MIN_SECONDS = 0.1               # about one frame: anything shorter is a mistake
 SAMPLE_RATE_LIMITS = (1000, 1_000_000)          # Hz; what lies outside is a wrong header
 MAX_AMPLITUDE = 2.0**31         # full scale is 1; more than any whole number that sound is kept in
 SILENCE_PEAK = 1e-4             # full scale is 1: a clip that stays under this (-80 dBFS) holds no speech
+LOUDEST_FLOAT = 10              # a float file may exceed full scale, by 20 dB at most; whole numbers are far above
+SILENT_CHANNEL = 1e-8           # of the power of the loudest channel
 MIN_MIX_POWER = 0.3             # of the loudest channel's: a mean of channels with less has lost what they hold
 FRAME_LENGTH, FRAME_STEP = 2048, 512            # samples, of levels
 NOISE_PERCENTILES, STEADY_DB = (2, 10, 18), 3   # the softest frames are noise where these of their levels are this near
@@ -39,19 +41,21 @@ def read_channels(path):
 
 
 @contextlib.contextmanager
-def open_sound(path):
-    """A soundfile.SoundFile; what goes wrong with it within the block is a UserError (without the file's name)."""
+def open_sound(file):
+    """A soundfile.SoundFile of a path or an open file; what goes wrong with it within the block is a UserError (without
+    the file's name)."""
     try:
-        with soundfile.SoundFile(path) as sound:
+        with soundfile.SoundFile(readable_source(file).file) as sound:
             yield sound
     except UnicodeError as problem:
         raise UserError("its name is not UTF-8; rename it") from problem
     except (soundfile.LibsndfileError, OSError) as problem:
-        raise UserError(f"not readable as audio ({str(problem).rsplit(': ', 1)[-1]})") from problem
+        reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
+        raise UserError(f"not readable as audio ({reason.rsplit(': ', 1)[-1]})") from problem
 
 
 def check_length(n_samples, sound):
-    """raises : UserError for an open file that is empty, too short, cut off, or of an impossible rate."""
+    """raises : UserError for an open file that is empty, too short, or of an impossible rate."""
     rate = sound.samplerate
     if n_samples == 0:
         raise UserError("empty: no samples")
@@ -59,9 +63,6 @@ def check_length(n_samples, sound):
         raise UserError(f"has a sample rate of {rate} Hz, which cannot be right")
     if n_samples < MIN_SECONDS * rate:
         raise UserError(f"too short: {n_samples / rate:.3f} s, at least {MIN_SECONDS} s are needed")
-    # A size of 2^32 - 1 means that the writer could not know it: a stream.
-    if re.search(r"^data : (?!4294967295 ).*should be", sound.extra_info, re.MULTILINE):
-        raise UserError("truncated: the header promises more samples than the file holds")
 
 
 def check_values(channels):
@@ -78,18 +79,47 @@ def check_silence(peak):
         raise UserError("silent: no sample above -80 dBFS")
 
 
+def channel_note(powers, weights):
+    """What is noted of channels that are not mixed, from `mix_weights`; None where they are."""
+    if weights.max() == weights.min():
+        return None
+    silent = np.flatnonzero(powers < SILENT_CHANNEL * powers.max())
+    if len(silent):
+        return f"channel {silent[0] + 1} is silent; channel {weights.argmax() + 1} is used"
+    return f"its channels cancel each other, as where one is inverted; channel {weights.argmax() + 1} is used"
+
+
+def amplitude_note(peak):
+    """What is noted of samples up to `peak`; None where full scale can be 1."""
+    return f"samples up to {peak:,.0f} in a file of floats, where full scale is 1" if peak > LOUDEST_FLOAT else None
+
+
 def to_mono(channels):
     """(samples, channels) -> mono (samples,), freed of constant offsets. raises : UserError where nothing is left"""
-    samples = mix_channels(channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32))
+    samples = mix_channels(without_offset(channels))
     check_silence(np.abs(samples).max())
     return samples
 
 
+def without_offset(channels):
+    """(samples, channels) -> each channel with mean 0."""
+    return channels - channels.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
 def mix_channels(channels):
     """(samples, channels) of mean 0 -> mono (samples,), by `mix_weights`."""
-    mean_power = np.mean(np.square(channels.mean(axis=1), dtype=np.float64))
-    weights = mix_weights(np.mean(np.square(channels, dtype=np.float64), axis=0), mean_power)
+    weights = weights_of_channels(channels)
     return channels @ weights if weights.max() == weights.min() else channels[:, weights.argmax()]
+
+
+def weights_of_channels(channels):
+    """`mix_weights` of channels in memory, (samples, channels) of mean 0."""
+    return mix_weights(channel_powers(channels), np.mean(np.square(channels.mean(axis=1), dtype=np.float64)))
+
+
+def channel_powers(channels):
+    """Mean square of each channel: (samples, channels) -> (channels,)."""
+    return np.mean(np.square(channels, dtype=np.float64), axis=0)
 
 
 def mix_weights(powers, mean_power):

@@ -17,6 +17,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from ser.errors import UserError
+from ser.formats import is_sound_file
+from ser.manifest import read_manifest
+from ser.names import printable
 
 # A file name of RAVDESS is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
 FIELDS = {
@@ -40,6 +43,7 @@ class Convention(NamedTuple):
     pattern: str            # of a file's stem; groups: actor, emotion, perhaps intensity, statement, repetition
     emotions: dict          # code -> name, RAVDESS's where there is one
     women: tuple | None     # of the actors, None: the names do not say
+    damaged: tuple = ()     # stems of files that were published without their sound
 
 
 CORPORA = {
@@ -50,7 +54,9 @@ CORPORA = {
     # Cao et al. 2014, English: 1001_DFA_ANG_XX.wav
     "CREMA-D": Convention(7442, r"(?P<actor>1\d{3})_(?P<statement>[A-Z]{3})_(?P<emotion>[A-Z]{3})_"
                           r"(?P<intensity>LO|MD|HI|XX?)", {
-        "ANG": "angry", "DIS": "disgust", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}, None),
+        "ANG": "angry", "DIS": "disgust", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}, None,
+        # without sound, and one of a minute with every emotion: its authors' README
+        ("1076_MTI_NEU_XX", "1076_MTI_SAD_XX", "1064_TIE_SAD_XX", "1064_IEO_DIS_MD")),
     # Haq & Jackson 2009, British English, four men: DC_a01.wav, or DC/a01.wav
     "SAVEE": Convention(480, r"(?P<actor>DC|JE|JK|KL)_(?P<emotion>[a-z]{1,2})\d\d", {
         "a": "angry", "d": "disgust", "f": "fearful", "h": "happy", "n": "neutral", "sa": "sad",
@@ -58,17 +64,9 @@ CORPORA = {
     # Dupuis & Pichora-Fuller 2010, Canadian English, two women: OAF_back_angry.wav
     "TESS": Convention(2800, r"(?P<actor>OA|YA)F?_(?P<statement>[A-Za-z]+)_(?P<emotion>[a-z]+)", {
         "angry": "angry", "disgust": "disgust", "fear": "fearful", "happy": "happy", "neutral": "neutral",
-        "ps": "surprised", "sad": "sad"}, ("OA", "YA")),
+        "ps": "surprised", "sad": "sad"}, ("OA", "YA"),
+        ("YAF_germ_angry", "YAF_neat_fear")),               # cut or not readable, as published
 }
-REQUIRED_COLUMNS = ("path", "emotion", "speaker")
-OPTIONAL_COLUMNS = ("recording", "split", "sex", "intensity", "statement", "repetition")
-# What pandas, or another reader of the tables of a run, takes for something else than a word.
-RESERVED_WORDS = {
-    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
-    "NaN", "None", "n/a", "nan", "null", "True", "TRUE", "true", "False", "FALSE", "false"}
-SPLITS = ("train", "validation", "test")
-
-
 @dataclass(frozen=True)
 class Corpus:
     """name; clips, a DataFrame sorted by file with file (unique), path, emotion, label (of classes) and actor, and what
@@ -98,7 +96,7 @@ def find_corpus(place, class_order=EMOTIONS):
     """
     place = Path(place)
     if place.suffix.lower() == ".csv":
-        return read_manifest(place, class_order)
+        return make_corpus(place.stem, *read_manifest(place), class_order)
     rows, left_out = scan_ravdess(place)
     if rows:
         return make_corpus(RAVDESS, rows, left_out, class_order, complete=RAVDESS_CLIPS, all_classes=True)
@@ -110,12 +108,12 @@ def find_corpus(place, class_order=EMOTIONS):
             f"{place}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below, nor clips named as those of "
             f"{', '.join(CORPORA)}. `python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder "
             "that has clips, or a CSV that lists your own, is named with --data-dir; --demo needs no data")
-    return make_corpus(name, rows, left_out, class_order, complete=CORPORA[name].clips)
+    return make_corpus(name, rows, left_out, class_order, CORPORA[name].clips - len(CORPORA[name].damaged))
 
 
 def make_corpus(name, rows, left_out, class_order, complete=None, all_classes=False):
     """A Corpus of {file: row}. Its classes are those of the clips, or all of `class_order`, in that order."""
-    clips = pd.DataFrame([dict(file=file, **rows[file]) for file in sorted(rows)])
+    clips = pd.DataFrame([dict(file=printable(file), **rows[file]) for file in sorted(rows)])
     present = set(clips.emotion)
     classes = tuple(class_order) if all_classes else (
         *(known for known in class_order if known in present), *sorted(present - set(class_order)))
@@ -148,7 +146,7 @@ def scan_ravdess(folder):
     """
     rows, left_out = {}, {reason: [] for reason in ("second copy", "song", "video", "foreign file", "bad name")}
     for path in [*sorted(folder.glob("Actor_*/*")), *sorted(folder.glob("*/Actor_*/*"))]:
-        if path.suffix.lower() != ".wav" or not RAVDESS_NAME.fullmatch(path.stem):
+        if not is_sound_file(path, {".wav"}) or not RAVDESS_NAME.fullmatch(path.stem):
             like_video = path.suffix.lower() == ".mp4" and RAVDESS_NAME.fullmatch(path.stem)
             left_out["video" if like_video else "foreign file"].append(path.name)
             continue
@@ -172,15 +170,17 @@ def scan_ravdess(folder):
 # -- others ----------------------------------------------------------------------------------------
 def scan_by_convention(folder, convention):
     """The WAVs below `folder` that are named by a convention, {file: row}, and what was left out."""
-    rows, left_out = {}, {reason: [] for reason in ("second copy", "foreign file", "bad name")}
-    for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() == ".wav"):
+    rows, left_out = {}, {reason: [] for reason in ("second copy", "known to be damaged", "foreign file", "bad name")}
+    for path in sorted(file for file in folder.rglob("*") if is_sound_file(file, {".wav"})):
         names = (path.stem, f"{path.parent.name}_{path.stem}")              # SAVEE: the speaker is a folder
         match = next(filter(None, (re.fullmatch(convention.pattern, name) for name in names)), None)
         if match is None:
             left_out["foreign file"].append(path.name)
             continue
         fields, file = match.groupdict(), f"{match.string}.wav"
-        if fields["emotion"] not in convention.emotions:
+        if match.string in convention.damaged:
+            left_out["known to be damaged"].append(path.name)
+        elif fields["emotion"] not in convention.emotions:
             left_out["bad name"].append(f"{path.name}: emotion code '{fields['emotion']}' is not one of "
                                         f"{' '.join(convention.emotions)}")
         elif file in rows:
@@ -191,57 +191,6 @@ def scan_by_convention(folder, convention):
                 fields["sex"] = "female" if fields["actor"] in convention.women else "male"
             rows[file] = dict(path=str(path), **fields)
     return rows, left_out
-
-
-def read_manifest(path, class_order=EMOTIONS):
-    """The Corpus that a CSV lists. raises : UserError, naming the line where it can"""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True, encoding="utf-8-sig")
-    except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
-        hint = "; save it as UTF-8" if isinstance(problem, UnicodeError) else ""
-        raise UserError(f"{path}: not readable as CSV ({problem}){hint}") from problem
-    if not isinstance(table.index, pd.RangeIndex):
-        raise UserError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
-    table.columns = table.columns.str.strip().str.lower()
-    missing = [name for name in REQUIRED_COLUMNS if name not in table]
-    if missing and re.search("[;\t]", table.columns[0]):
-        raise UserError(f"{path}: its first line is {table.columns[0]!r}; save it with commas between the fields")
-    if missing:
-        raise UserError(f"{path}: no column {missing[0]!r}; the first line of a manifest is "
-                        f"{','.join(REQUIRED_COLUMNS)}[,{','.join(OPTIONAL_COLUMNS)}]")
-    doubled = table.columns[table.columns.duplicated()]
-    if len(doubled):
-        raise UserError(f"{path}: two of its columns are called {doubled[0]!r}")
-    table = table.map(str.strip)
-    for name in [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in table)]:
-        blank = table.index[table[name] == ""]
-        if len(blank):
-            raise UserError(f"{path}: line {blank[0] + 2} has no {name}")
-    for name in ("emotion", "speaker"):
-        unfit = table.index[table[name].isin(RESERVED_WORDS) | (name == "emotion") & ~table[name].str[0].str.isalpha()]
-        if len(unfit):
-            raise UserError(f"{path}: line {unfit[0] + 2} has {name} {table[name][unfit[0]]!r}, which the tables of a "
-                            "run would not read back as a name")
-    if table.empty or table.emotion.nunique() < 2:
-        raise UserError(f"{path}: at least two emotions are needed, and it has {table.emotion.nunique()}")
-    twice = table.path[table.path.duplicated()]
-    if len(twice):
-        raise UserError(f"{path}: line {twice.index[0] + 2} lists {twice.iloc[0]} a second time")
-    whole = table.path.map(lambda name: path.parent / name)
-    absent = [name for name, file in zip(table.path, whole) if not file.is_file()]
-    if absent:
-        raise UserError(f"{path}: {len(absent)} of its {len(table)} files do not exist, such as {absent[0]} (paths are "
-                        f"relative to {path.parent})")
-    if "split" in table and not set(table.split) <= set(SPLITS):
-        unknown = table.index[~table.split.isin(SPLITS)][0]
-        raise UserError(f"{path}: line {unknown + 2} has split {table.split[unknown]!r}, which is not one of "
-                        f"{', '.join(SPLITS)}")
-    columns = [name for name in table if name in {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}]
-    rows = {row["path"]: dict({name: row[name] for name in columns if name not in ("path", "speaker")},
-                              actor=row["speaker"], path=str(path.parent / row["path"]))
-            for row in table.to_dict("records")}
-    left_out = {"column not known": [name for name in table if name not in columns]}
-    return make_corpus(path.stem, rows, left_out, class_order)
 
 
 # -- several at once -------------------------------------------------------------------------------

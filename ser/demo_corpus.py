@@ -18,7 +18,6 @@ each emotion go the way that listening studies report [3, 4]; the levels are nea
 [5] Peterson, G. E. & Barney, H. L. (1952). Control methods used in a study of the vowels. JASA 24(2).
 """
 import io
-import os
 import sys
 from itertools import product
 from pathlib import Path
@@ -30,7 +29,7 @@ from scipy import signal
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from ser import seeds
-from ser.files import with_path_in_error
+from ser.files import write_atomically
 
 
 class Cues(NamedTuple):
@@ -179,13 +178,10 @@ def write_corpus(folder, *, actors=4, repetitions=1, intensities=(1, 2), sample_
         clip = synthesise(emotion, rng=seeds.generator(seed, "demo", name), statement=statement,
                           intensity=intensity, base_hz=base_hz, formant_scale=formant_scale,
                           sample_rate=sample_rate)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")  # renamed when whole, so a clip that is there is complete
         sound = io.BytesIO()                   # so that a full disk is an OSError, not one of libsndfile's
         soundfile.write(sound, clip, sample_rate, subtype="PCM_16", format="WAV")
-        with with_path_in_error(path):
-            unfinished.write_bytes(sound.getvalue())
-        os.replace(unfinished, path)
+        with write_atomically(path) as tmp_path:        # whole or absent: a clip that is there is complete
+            tmp_path.write_bytes(sound.getvalue())
     return sorted(paths)
 
 

@@ -3,16 +3,19 @@
 `python data_preprocessing.py --download [DIR]` is the command. A download that was broken off starts again, one that is
 finished is not repeated, and an archive that is not the published one is deleted before anything of it is unpacked.
 """
-import os
+import shutil
 import sys
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from ser.errors import UserError
+from ser.files import write_atomically
 
 SOURCE = "doi:10.5281/zenodo.1188976/Audio_Speech_Actors_01-24.zip"     # version 1.0.0, CC BY-NC-SA 4.0
 MD5 = "bc696df654c87fed845eb13823edef8a"
 LARGEST = 4 * 2**30             # bytes unpacked; the published archive has a sixth of it
+LARGEST_MEMBER = 100 * 2**20    # bytes of a file in it; the longest clip has a hundredth of it
 
 
 def fetch(folder, source=SOURCE, md5=MD5):
@@ -51,12 +54,15 @@ def unpack(archive, folder):
             if sum(member.file_size for member in files) > LARGEST:
                 raise UserError(f"{archive}: refused, since it would unpack to more than {LARGEST / 2**30:.0f} GB")
             for member in files:
+                if member.file_size > LARGEST_MEMBER:
+                    raise UserError(f"{archive}: refused, since {member.filename!r} has {member.file_size / 2**20:.0f} "
+                                    f"MB, and a clip at most {LARGEST_MEMBER // 2**20}")
+            for member in files:
                 path = folder / member.filename
                 if path.exists() and path.stat().st_size == member.file_size:
                     continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                tmp_path = path.with_name(f".{path.name}.partial")
-                tmp_path.write_bytes(members.read(member))         # checks the CRC; a clip has half a megabyte
-                os.replace(tmp_path, path)
-    except zipfile.BadZipFile as problem:
+                with write_atomically(path) as tmp_path, members.open(member) as content, open(tmp_path, "wb") as file:
+                    shutil.copyfileobj(content, file)               # checks the CRC
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
+        # RuntimeError: encrypted; NotImplementedError: a way of packing that Python does not know
         raise UserError(f"{archive}: a broken zip file ({problem}); delete it and try again") from problem

@@ -10,7 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ser.audio import check_length, check_silence, check_values, mix_weights, open_sound, read_channels, to_mono
+from ser.audio import (
+    amplitude_note,
+    channel_note,
+    channel_powers,
+    check_length,
+    check_silence,
+    check_values,
+    mix_weights,
+    open_sound,
+    read_channels,
+    to_mono,
+    weights_of_channels,
+    without_offset,
+)
+from ser.errors import UserError
+from ser.formats import LONGEST_SECONDS, readable_source
 
 LONG_SECONDS = 120          # longer files are not kept in memory
 BLOCK_SAMPLES = 2**20       # of all channels together, at a time
@@ -18,11 +33,12 @@ CLIPPING_LEVEL = 0.999      # full scale is 1
 
 
 class ArrayRecording:
-    """A waveform in memory: float (samples,) at `rate` Hz; clipped_fraction: of the samples of the file."""
+    """A waveform in memory: float (samples,) at `rate` Hz; clipped_fraction: of the samples of the file; notes [text,
+    ...]: what is odd about the file."""
 
-    def __init__(self, y, rate, clipped_fraction=0.0):
+    def __init__(self, y, rate, clipped_fraction=0.0, notes=()):
         self.y, self.rate, self.seconds, self.peak = y, rate, len(y) / rate, float(np.abs(y).max())
-        self.clipped_fraction = clipped_fraction
+        self.clipped_fraction, self.notes = clipped_fraction, list(notes)
 
     def read(self, start, end):
         """From `start` to `end`, in seconds: (samples,)."""
@@ -38,13 +54,14 @@ class ArrayRecording:
 @dataclass(frozen=True)
 class FileRecording:
     """A file that is read where it is needed; by `open_recording`. Its methods raise UserError if it is gone."""
-    path: object
+    file: object                # its path, or an open file
     rate: int
     n_samples: int
     offset: np.ndarray          # (channels,), the mean of each
     weights: np.ndarray         # (channels,), of each in the mono sound
     peak: float
     clipped_fraction: float
+    notes: list                 # [text, ...]: what is odd about the file
 
     @property
     def seconds(self):
@@ -53,7 +70,7 @@ class FileRecording:
     def read(self, start, end):
         """From `start` to `end`, in seconds: (samples,)."""
         first, last = round(start * self.rate), min(round(end * self.rate), self.n_samples)
-        with open_sound(self.path) as sound:
+        with open_sound(self.file) as sound:
             sound.seek(first)
             return self.mono(sound.read(last - first, dtype="float32", always_2d=True))
 
@@ -63,27 +80,39 @@ class FileRecording:
     def envelope(self, columns):
         """As ArrayRecording's."""
         step = max(1, self.n_samples // columns)
-        with open_sound(self.path) as sound:
+        with open_sound(self.file) as sound:
             pieces = (self.mono(block) for block in sound.blocks(step, dtype="float32", always_2d=True))
             limits = [(piece.min(), piece.max()) for piece in pieces]               # one piece in memory at a time
         low, high = np.array(limits).T
         return low, high
 
 
-def open_recording(path):
-    """An ArrayRecording or FileRecording of an audio file (its path), checked as `read_audio` checks it.
+def open_recording(file, longest=LONGEST_SECONDS, in_memory=False):
+    """An ArrayRecording or FileRecording of an audio file (its path, or open), checked as `read_audio` checks it.
 
-    raises : UserError (without the file's name)
+    longest   : in seconds; a longer one is refused before it is read
+    in_memory : an ArrayRecording, however long
+    raises    : UserError (without the file's name)
     """
-    with open_sound(path) as sound:
-        is_long = sound.frames > LONG_SECONDS * sound.samplerate
-    return scan_file(path) if is_long else read_recording(path)
+    try:
+        source, note = readable_source(file, longest)
+    except OSError as problem:
+        raise UserError(f"not readable as audio ({problem.strerror})") from problem
+    notes = [note] if note else []
+    with open_sound(source) as sound:
+        seconds = sound.frames / max(1, sound.samplerate)
+    if seconds > longest:
+        raise UserError(f"{seconds:.0f} s long; at most {longest} s are taken here")
+    return scan_file(source, notes) if seconds > LONG_SECONDS and not in_memory else read_recording(source, notes)
 
 
-def read_recording(file):
+def read_recording(file, notes=()):
     """The ArrayRecording of an audio file (its path, or open). raises : UserError"""
     channels, rate = read_channels(file)
-    return ArrayRecording(to_mono(channels), rate, float(count_clipped(channels).max() / len(channels)))
+    clipped, loudest = float(count_clipped(channels).max() / len(channels)), float(np.abs(channels).max())
+    centred = without_offset(channels)
+    odd = [amplitude_note(loudest), channel_note(channel_powers(centred), weights_of_channels(centred))]
+    return ArrayRecording(to_mono(channels), rate, clipped, [*notes, *filter(None, odd)])
 
 
 def count_clipped(channels):
@@ -91,9 +120,9 @@ def count_clipped(channels):
     return np.sum(np.abs(channels) >= CLIPPING_LEVEL, axis=0)
 
 
-def scan_file(path):
+def scan_file(file, notes=()):
     """The FileRecording of a long file, looked through once, block by block."""
-    with open_sound(path) as sound:
+    with open_sound(file) as sound:
         check_length(sound.frames, sound)
         n, total, squares = 0, 0, 0
         low, high, clipped = np.full(sound.channels + 1, np.inf), np.full(sound.channels + 1, -np.inf), 0
@@ -111,5 +140,6 @@ def scan_file(path):
         used = -1 if weights.max() == weights.min() else weights.argmax()
         peak = float(max(high[used] - offset[used], offset[used] - low[used]))
         check_silence(peak)
-        return FileRecording(path, sound.samplerate, n, np.float32(offset[:-1]), weights, peak,
-                             float(clipped.max() / n))
+        odd = [amplitude_note(float(max(high.max(), -low.min()))), channel_note(power[:-1], weights)]
+        return FileRecording(file, sound.samplerate, n, np.float32(offset[:-1]), weights, peak,
+                             float(clipped.max() / n), [*notes, *filter(None, odd)])

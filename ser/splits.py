@@ -39,6 +39,7 @@ TEST_ACTORS = {
 # clips : table with label, recording, actor, file (and statement, split), a row per clip
 # raise ValueError for clips that the protocol does not fit
 def stratified(clips, n_folds, seed):
+    check_recordings(clips, n_folds, f"{n_folds} folds need {n_folds} recordings of every emotion")
     return stratified_folds(clips.label.to_numpy(), clips.recording.to_numpy(), n_folds, seed)
 
 
@@ -144,16 +145,19 @@ def whole_column(clips, column):
     return clips[column]
 
 
+def check_recordings(clips, least, need):
+    """raises : ValueError(need) naming an emotion with fewer recordings than `least`."""
+    counts = clips.recording.groupby(clips.get("emotion", clips.label)).nunique()
+    if counts.min() < least:
+        raise ValueError(f"{need}, and {counts.idxmin()} has {counts.min()}")
+
+
 def stratified_folds(labels, recordings, n_folds, seed):
     """StratifiedKFold over the recordings in the order of their first clip: -> int (clips,).
 
-    raises : ValueError when an emotion has fewer recordings than there are folds
     """
     from sklearn.model_selection import StratifiedKFold
     _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
-    counts = np.unique(labels[first], return_counts=True)[1]
-    if counts.min() < n_folds:
-        raise ValueError(f"{n_folds} folds need {n_folds} recordings of every emotion; one has only {counts.min()}")
     fold_of_recording = np.empty(len(first), int)
     splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
     for fold, (_, test) in enumerate(splitter.split(first, labels[first])):
@@ -193,6 +197,7 @@ def inner_splits(protocol, fold, fold_of_clip, clips, validation_fraction, seed,
     elif speaker_independent and len(set(actors[training])) > 1:
         held_out = draw_validation_speakers(actors[training], validation_fraction, seeds)
     else:
+        check_recordings(clips.iloc[training], 2, f"fold {fold} needs two recordings of every emotion to train on")
         held_out = draw_validation_recordings(recordings[training], labels[training], validation_fraction, seeds)
     parts = [{"train": training[~np.isin(recordings[training], recordings[training[out]])], "validation": training[out],
               "test": np.flatnonzero(is_test)} for out in held_out]

@@ -8,11 +8,16 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from ser.audio import read_audio
 from ser.errors import UserError
 from ser.facts import recording_facts
-from ser.files import hash_json, write_atomically
+from ser.files import hash_json, read_csv, write_csv
+from ser.folders import clear_drafts, discard_damaged, new_folder
 from ser.identity import code_hash
+from ser.names import differ_in_zeros, printable
+from ser.recording import open_recording
+
+FILE = "facts.csv"
+NAMED = ("bad name", "known to be damaged")          # reasons to leave files out, of which each file is named
 
 
 def survey(clips, cache_dir, jobs=-1):
@@ -24,24 +29,20 @@ def survey(clips, cache_dir, jobs=-1):
     raises : UserError listing every file that cannot be used.
     """
     key = hash_json([files_key(clips), code_hash("ser.survey:inspect_clip")])
-    cached = Path(cache_dir) / f"survey-{key}.csv"
+    cached = Path(cache_dir) / f"survey-{key}"
+    if cached.parent.exists():
+        clear_drafts(cached.parent)
+    discard_damaged(cached)
     if not cached.exists():
         measured = joblib.Parallel(jobs, prefer="threads")(joblib.delayed(inspect_clip)(path) for path in clips.path)
-        bad = [f"  {file}: {problem}" for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
+        bad = [(file, problem) for file, problem in zip(clips.file, measured) if isinstance(problem, str)]
         if bad:
-            headline = f"{len(bad)} of {len(clips)} clips cannot be used; replace or remove them:"
-            raise UserError("\n".join([headline, *bad]))
+            report_unusable(*zip(*bad), len(clips))
         facts = pd.DataFrame(measured)
         facts.insert(0, "file", clips.file)
-        with write_atomically(cached) as tmp_path:
-            facts.to_csv(tmp_path, index=False)
-    try:
-        facts = pd.read_csv(cached, dtype={"file": str})
-        if sorted(facts.file) != sorted(clips.file):
-            raise ValueError("other clips than those of the corpus")
-    except (ValueError, AttributeError) as problem:
-        raise UserError(f"{cached}: damaged ({problem}); delete it, and the next run makes it anew") from problem
-    clips = clips.merge(facts, on="file", validate="one_to_one")
+        with new_folder(cached) as draft:
+            write_csv(draft / FILE, facts)
+    clips = clips.merge(read_csv(cached / FILE), on="file", validate="one_to_one")
     return clips.assign(recording=recording_groups(clips))
 
 
@@ -60,18 +61,35 @@ def recording_groups(clips):
 def inspect_clip(path):
     """Facts of one file (dict), or what is wrong with it (str)."""
     try:
-        samples, rate = read_audio(path)
+        recording = open_recording(path, in_memory=True)
     except UserError as problem:
         return str(problem)
-    return dict(seconds=len(samples) / rate, peak_dbfs=20 * np.log10(float(np.abs(samples).max())),
+    samples, rate = recording.y, recording.rate
+    return dict(seconds=recording.seconds, peak_dbfs=20 * np.log10(recording.peak),
                 rms_dbfs=10 * np.log10(np.mean(np.square(samples, dtype=np.float64))), **recording_facts(samples, rate),
-                sound=hashlib.sha256(str(rate).encode() + samples.tobytes()).hexdigest())
+                note="; ".join(recording.notes), sound=sound_hash(samples, rate))
+
+
+def report_unusable(files, problems, n_clips):
+    """raises : UserError that lists the files that cannot be used, and all that need the same command in one line."""
+    pointers = [file for file, problem in zip(files, problems) if "Git LFS" in problem]
+    lines = [f"  {printable(file)}: {problem}" for file, problem in zip(files, problems) if "Git LFS" not in problem]
+    if pointers:
+        lines.insert(0, f"  {len(pointers)} files, such as {printable(pointers[0])}, are Git LFS pointers, not sound: "
+                        "git lfs pull")
+    raise UserError("\n".join([f"{len(files)} of {n_clips} clips cannot be used; replace or remove them:", *lines]))
+
+
+def sound_hash(samples, rate):
+    """SHA-256 of mono sound, float32 (samples,) at `rate` Hz."""
+    return hashlib.sha256(str(rate).encode() + samples.tobytes()).hexdigest()
 
 
 def files_key(clips):
-    """Hash of what the clips are: name, size and time of last change of every file."""
+    """Hash of what the clips are: name, size, and what the system changes whenever a file is written: the time of its
+    last change, which a program may set back, that of its entry, which none can, and its number on the disk."""
     stats = [(file, os.stat(path)) for file, path in zip(clips.file, clips.path)]
-    return hash_json([(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats])
+    return hash_json([(file, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for file, stat in stats])
 
 
 def data_report(corpus, clips):
@@ -85,12 +103,23 @@ def data_report(corpus, clips):
              "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
     for reason, files in corpus.left_out.items():
         if files:
-            shown = files if reason == "bad name" else files[:3]
-            more = f", and {len(files) - len(shown)} more" if len(files) > len(shown) else ""
-            lines.append(f"left out, {reason}: {len(files)} ({'; '.join(shown)}{more})")
+            lines.append(f"left out, {reason}: {some_of(files, len(files) if reason in NAMED else 3)}")
+    for note, own in clips[clips.note.notna()].groupby("note").file:
+        lines.append(f"{note}: {some_of(own)}")
     for _, same in clips.groupby("recording").file:
         if len(same) > 1:
             lines.append(f"same recording, kept on one side of every split: {', '.join(same)}")
+    for emotion in counts.index[counts == 1]:
+        lines.append(f"warning: a single clip of {emotion}, so it is in training or in test")
+    alike = differ_in_zeros(clips.actor.astype(str))
+    if alike:
+        lines.append(f"warning: speakers {alike[0]!r} and {alike[1]!r} are taken for two")
     if corpus.complete not in (None, len(clips)):
         lines.append(f"warning: {corpus.name} is {corpus.complete} clips; results on {len(clips)} do not compare")
     return "\n".join(lines)
+
+
+def some_of(files, n=3):
+    """"12 (a.wav; b.wav; c.wav, and 9 more)"."""
+    more = f", and {len(files) - n} more" if len(files) > n else ""
+    return f"{len(files)} ({'; '.join(printable(file) for file in list(files)[:n])}{more})"

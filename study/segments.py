@@ -17,10 +17,12 @@ from ser.audio import FRAME_STEP, frame_levels, prepare_waveform
 from ser.errors import UserError
 from ser.facts import outside_range, recording_facts
 from ser.files import hash_json
+from ser.formats import convert_hint
 from ser.recording import open_recording
 from ser.speech import is_speech
 
 SHORT_SECONDS = 0.5             # after trimming; less than a word
+RATE_TOLERANCE = 0.9            # of the highest frequency that a model takes
 MAX_CLIPPED_FRACTION = 0.001    # of the samples at full scale, from which on clipping is audible
 PAUSE, NO_SPEECH = "pause", "no speech"          # in place of an emotion
 MIN_SPEECH_SECONDS = 1.0        # of sound, to tell whether it is speech
@@ -45,8 +47,7 @@ def load_segments(path, specs, window=None, hop=1.0):
     try:
         recording = open_recording(path)
     except UserError as problem:
-        convert = f"; if it is sound, convert it: ffmpeg -i {name} {path.with_suffix('.wav')}" \
-            if "not readable" in str(problem) and path.suffix.lower() != ".wav" else ""
+        convert = convert_hint(path) if "not readable" in str(problem) and path.suffix.lower() != ".wav" else ""
         return [dict(file=name, problem=f"{problem}{convert}")]
     return segment_recording(name, recording, specs, window, hop)
 
@@ -62,7 +63,7 @@ def segment_recording(name, recording, specs, window=None, hop=1.0):
     of_recording = recording_notes(recording, specs, pause_level)
     for start, end in window_bounds(recording.seconds, window, hop):
         windows, seconds, no_answer = cut_windows(recording, start, end, specs, pause_level)
-        notes = list(of_recording) if windows else []
+        notes = list(of_recording if windows else recording.notes)
         if windows and seconds < SHORT_SECONDS:
             notes.append(f"very short: {seconds:.1f} s")
         if len(windows) > 1:
@@ -74,10 +75,16 @@ def segment_recording(name, recording, specs, window=None, hop=1.0):
 
 def recording_notes(recording, specs, pause_level):
     """What makes the answers on a recording doubtful, whatever they are: [text, ...]."""
-    notes = []
+    notes = list(recording.notes)
+    highest = min(spec["params"]["fmax"] for spec in specs.values())
+    if recording.rate / 2 < RATE_TOLERANCE * highest:
+        notes.append(f"sampled at {recording.rate} Hz: no sound above {recording.rate / 2000:g} kHz, and the model "
+                     f"takes up to {highest / 1000:g}")
     if recording.clipped_fraction > MAX_CLIPPED_FRACTION:
         notes.append(f"clipped: {recording.clipped_fraction:.1%} of the samples are at full scale")
     found = recording_facts(first_sound(recording, pause_level), recording.rate)
+    if recording.rate / 2 < RATE_TOLERANCE * highest:
+        found["bandwidth_hz"] = np.inf                  # said already
     outside = [note for spec in specs.values() for note in outside_range(found, spec["training_range"])]
     return notes + list(dict.fromkeys(outside))         # of several models once
 

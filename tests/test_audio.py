@@ -33,10 +33,9 @@ def with_chunk(content):
 
 def write_broken_files(folder):
     """One unusable file of each kind, in a folder Actor_<nn> each; returns {name: what the message says of it}."""
-    broken = {"empty file": "not readable", "no samples": "empty", "header alone": "empty", "truncated": "truncated",
-              "truncated, with a chunk": "truncated", "silent": "silent", "almost silent": "silent",
-              "not a number": "finite", "infinite": "finite", "far too loud": "where full scale is 1",
-              "wrong rate": "a sample rate of 1 Hz", "text": "not readable"}
+    broken = {"empty file": "not readable", "no samples": "empty", "header alone": "empty", "silent": "silent",
+              "almost silent": "silent", "not a number": "finite", "infinite": "finite",
+              "far too loud": "where full scale is 1", "wrong rate": "a sample rate of 1 Hz", "text": "not readable"}
     y = tone()
     for code, kind in enumerate(broken, start=1):
         name = clip_name(actor=f"{code:02d}")
@@ -47,11 +46,9 @@ def write_broken_files(folder):
             samples = np.append(y, 1e30)
         path = write(folder, f"Actor_{code:02d}/{name}", samples, subtype="FLOAT", sr=1 if kind == "wrong rate" else SR)
         content = path.read_bytes()
-        if kind == "truncated, with a chunk":
-            content = with_chunk(content)
         path.write_bytes({
-            "empty file": b"", "text": b"text " * 100, "header alone": content[:content.index(b"data") + 8],
-            "truncated": content[:len(content) // 2], "truncated, with a chunk": content[:-100]}.get(kind, content))
+            "empty file": b"", "text": b"text " * 100,
+            "header alone": content[:content.index(b"data") + 8]}.get(kind, content))
         broken[kind] = (name, broken[kind])
     return dict(broken.values())
 

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from sounds import clip_name, files_of, write
 
@@ -126,7 +127,7 @@ def test_a_corpus_is_known_by_its_file_names(name, path, row, tmp_path):
     write(tmp_path, "notes/beep.wav")
     corpus = corpora.find_corpus(tmp_path)
     assert corpus.name == name and len(corpus.clips) == 1 and corpus.left_out["foreign file"] == ["beep.wav"]
-    assert corpus.complete == {"EMO-DB": 535, "CREMA-D": 7442, "SAVEE": 480, "TESS": 2800}[name]
+    assert corpus.complete == {"EMO-DB": 535, "CREMA-D": 7438, "SAVEE": 480, "TESS": 2798}[name]
     clip = corpus.clips.iloc[0].to_dict()
     assert {column: clip[column] for column in row} == row
     assert clip["path"] == str(tmp_path / path) and corpus.classes == (row["emotion"],) and clip["label"] == 0
@@ -202,6 +203,62 @@ def test_a_manifest_from_a_spreadsheet_reads_as_well(tmp_path):
     text = path.read_text().replace(",sad,", ', "sad, not weeping",').replace("path,emotion", "Path , Emotion ")
     path.write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
     assert corpora.find_corpus(path).classes == ("happy", "awe", "sad, not weeping")
+
+
+def as_excel(text):
+    return ("sep=,\n" + text + ",,,,\n\n,,,,\n").encode("utf-16")
+
+
+@pytest.mark.parametrize("change", [
+    lambda text: text.replace("sub/two", "sub\\two").encode(), lambda text: (text + ",,,,\n,,,,\n\n").encode(),
+    lambda text: (text + HEAD + "\n").encode(), lambda text: ("sep=,\r\n" + text).encode(),
+    lambda text: ("sep=;\n" + text.replace(",", ";")).encode(), lambda text: text.encode("utf-16"), as_excel],
+    ids=["backslashes", "empty rows", "repeated header", "sep=,", "sep=;", "UTF-16", "all of it"])
+def test_a_manifest_as_windows_leaves_it_reads_as_well(change, tmp_path):
+    path = write_manifest(tmp_path)
+    plain = corpora.find_corpus(path)
+    path.write_bytes(change(path.read_text()))
+    pd.testing.assert_frame_equal(corpora.find_corpus(path).clips, plain.clips)
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    path = write_manifest(tmp_path, "sep=,\n" + HEAD, [LINES[0], "", "sub/two.wav,,bob,take1,test"])
+    with pytest.raises(UserError, match="line 5 has no emotion"):
+        corpora.find_corpus(path)
+
+
+@pytest.mark.parametrize("column, value, says", [
+    (1, "Sad", "emotions 'Sad' and 'sad' differ in capitals only"),
+    (2, "Ann", "speakers 'Ann' and 'ann' differ in capitals only")])
+def test_names_that_differ_in_capitals_only_are_refused(column, value, says, tmp_path):
+    """The one would be two classes, the other a speaker in training and in test."""
+    cells = LINES[2].split(",")
+    cells[column] = value
+    with pytest.raises(UserError, match=says):
+        corpora.find_corpus(write_manifest(tmp_path, HEAD, [*LINES[:2], ",".join(cells)]))
+
+
+def test_accents_are_one_letter_however_they_are_written(tmp_path):
+    lines = [line.replace("ann", name) for line, name in zip(LINES, ("Rene\u0301e", "", "Ren\u00e9e"))]
+    clips = corpora.find_corpus(write_manifest(tmp_path, HEAD, lines)).clips
+    assert sorted(set(clips.actor)) == ["Ren\u00e9e", "bob"]
+
+
+def test_a_file_name_of_several_lines_is_one_in_the_tables(tmp_path):
+    write(tmp_path, "a\nb.wav")
+    lines = [*LINES, '"a\nb.wav",sad,ann,take3,train']
+    clips = corpora.find_corpus(write_manifest(tmp_path, HEAD, lines)).clips.set_index("file")
+    assert clips.path["a\\x0ab.wav"] == str(tmp_path / "a\nb.wav")
+
+
+def test_clips_published_without_their_sound_are_left_out_by_name(tmp_path):
+    for name in ("1001_MTI_ANG_XX.wav", "1001_MTI_SAD_XX.wav", "1076_MTI_SAD_XX.wav", "1064_IEO_DIS_MD.wav"):
+        write(tmp_path / "crema", name)
+    for name in ("OAF_back_fear.wav", "OAF_back_sad.wav", "YAF_germ_angry.wav", "YAF_neat_fear.wav"):
+        write(tmp_path / "tess", name)
+    for folder in ("crema", "tess"):
+        corpus = corpora.find_corpus(tmp_path / folder)
+        assert len(corpus.clips) == 2 and len(corpus.left_out["known to be damaged"]) == 2
 
 
 def test_a_manifest_in_another_encoding_says_which_it_should_have(tmp_path):

@@ -119,3 +119,34 @@ def test_unpacking_goes_on_where_it_was(tmp_path):
     before = (here / "a.wav").stat().st_mtime_ns
     download.unpack(tmp_path / "clips.zip", tmp_path / "here")
     assert (here / "b.wav").read_bytes() == b"bbbb" and (here / "a.wav").stat().st_mtime_ns == before
+
+
+def spoilt(path, kind):
+    """A zip file with one member that cannot be unpacked."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr("Actor_01/a.wav", b"sound" * 1000)
+    content = bytearray(path.read_bytes())
+    central = content.index(b"PK\x01\x02")
+    if kind == "encrypted":
+        content[6], content[central + 8] = 1, 1
+    if kind == "unknown method":
+        content[8:10] = content[central + 10:central + 12] = (77).to_bytes(2, "little")
+    if kind == "corrupt":
+        content[50:60] = bytes(range(10))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["encrypted", "unknown method", "corrupt"])
+def test_what_cannot_be_unpacked_is_one_line_and_leaves_nothing(kind, tmp_path):
+    spoilt(tmp_path / "a.zip", kind)
+    with pytest.raises(UserError, match=r"a\.zip: a broken zip file \([^\n]*\); delete it and try again"):
+        download.unpack(tmp_path / "a.zip", tmp_path / "here")
+    assert inside(tmp_path / "here") == []
+
+
+def test_a_member_larger_than_any_clip_is_refused_before_anything_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "LARGEST_MEMBER", 1000)
+    archive(tmp_path / "bomb.zip", {"Actor_01/a.wav": b"good", "Actor_01/b.wav": bytes(1001)})
+    with pytest.raises(UserError, match="refused, since 'Actor_01/b.wav' has"):
+        download.unpack(tmp_path / "bomb.zip", tmp_path / "here")
+    assert inside(tmp_path) == ["bomb.zip"]

@@ -77,7 +77,7 @@ def test_all_speech_of_a_long_recording_is_used(voice, copies):
 def test_the_answer_is_the_mean_of_the_windows_weighted_by_speech(voice):
     class Known:
         """Answers by the number of the window."""
-        input_key, metadata, weight = "key", {}, 1.0
+        input_key, metadata, weight = "key", {"mean": [0.0, 0.0]}, 1.0
         standardise = staticmethod(lambda x, lengths: x)
         predict_proba = staticmethod(lambda x, lengths: np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])[:len(x)])
 

@@ -229,3 +229,15 @@ def test_an_out_of_fold_prediction_is_the_mean_of_the_members_that_held_the_clip
     assert np.allclose(mean, [[1, 0], [0.5, 0.5], [0.4, 0.6]])
     assert list(splits.split_names(members, 7)) == [
         "validation 1", "", "train", "validation 2", "test", "validation", ""]
+
+
+def test_an_emotion_with_too_few_recordings_is_named(clips):
+    few = clips.assign(emotion=clips.label.map(str).replace("3", "awe"))
+    few = pd.concat([few[few.emotion != "awe"], few[few.emotion == "awe"][:1]], ignore_index=True)
+    with pytest.raises(ValueError, match="5 folds need 5 recordings of every emotion, and awe has 1"):
+        splits.assign_folds("stratified", few, N_FOLDS, 42)
+    few["split"] = np.where(few.actor == 24, "test", "train")
+    few.loc[few.emotion == "awe", "split"] = "train"
+    fold_of_clip = np.where((few.split == "test") & (few.index % 5 == 0), 0, -1)        # actor 24 is trained on, too
+    with pytest.raises(ValueError, match="fold 0 needs two recordings of every emotion to train on, and awe has 1"):
+        splits.inner_splits("predefined", 0, fold_of_clip, few, 0.1, 42, 1)

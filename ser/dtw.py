@@ -34,11 +34,14 @@ def distances(clips, others=None):
     of steps of both clips. After Sakoe & Chiba, "Dynamic programming algorithm optimization for spoken word
     recognition", 1978, whose symmetric form has 2 for
     DIAGONAL_STEP_COST. Twelve microseconds for two clips of two seconds.
+    raises : ValueError for clips with other columns than the others'
     """
     same, others = others is None, clips if others is None else others
     result = np.zeros((len(clips), len(others)), np.float32)
     if not result.size:
         return result
+    if len({clip.shape[1] for clip in [*clips, *others]}) > 1:      # the compiled loop would read past their ends
+        raise ValueError("clips of different numbers of columns")
     joined, starts = np.concatenate(others).astype(np.float32), np.cumsum([0, *map(len, others)])
     row = compiled_row()
     for number, clip in enumerate(clips):                   # row by row, so that Ctrl-C need not wait for all of them

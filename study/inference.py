@@ -20,15 +20,15 @@ import features
 from ser import metrics
 from ser.adaptation import speaker_offset
 from ser.errors import UserError
-from ser.files import hash_json
+from ser.files import hash_json, read_csv
+from ser.folders import MANIFEST, find_damage
 from study import ensemble, final, litert, runs
 from study.encoder_weights import checked_weights
 from study.estimators import estimator_class
+from study.saved_model import check_answers, read_metadata
 from study.segments import count_clips
 
 DEMO_MODEL = "DEMO: these models were trained on synthesised clips and know nothing of real voices."
-METADATA_KEYS = ("labels", "estimator", "feature", "input", "n_frames", "seconds", "training_range", "mean", "std",
-                 "speaker_mean", "temperature", "loading", "params")
 BATCH_WINDOWS = 256             # in one pass of a model
 NETWORK_FILE = "model.keras"    # of a model that is a network; others are .npz files
 
@@ -38,7 +38,7 @@ class Model:
     """A trained model, and what it was trained with."""
     name: str               # of its folder
     estimator: object       # see fitting.Estimator
-    metadata: dict          # preprocessing.json, see METADATA_KEYS
+    metadata: dict          # preprocessing.json, see saved_model.KEYS
     weight: float = 1.0     # beside others
     speaker_mean: object = 0.0      # (n,) or (13 n,), what features are centred by; of models of --adapt speaker
 
@@ -70,17 +70,18 @@ def load_model(folder, weight=1.0):
     also where the weights of a pretrained encoder that it needs are not to be had"""
     folder = Path(folder)
     try:
-        metadata = json.loads((folder / "preprocessing.json").read_text())
-        missing = [name for name in METADATA_KEYS if name not in metadata]
-        if missing:
-            raise ValueError(f"preprocessing.json has no {missing[0]}; if an earlier version wrote it, train it again")
+        if (folder / MANIFEST).exists() and find_damage(folder):
+            raise ValueError(f"damaged ({find_damage(folder)}); train it again")
+        metadata = read_metadata(folder)
         speaker_mean = np.float32(metadata["speaker_mean"] or 0.0)
         light = (folder / litert.FILE).exists()         # answers without TensorFlow
         estimator = litert.LiteRTNetwork if light else estimator_class(metadata["estimator"])
         encoder = metadata["params"].get("encoder")
         if encoder:
             checked_weights(encoder["checkpoint"], encoder["sha256"])
-        return Model(folder.name, estimator.load(folder), metadata, weight, speaker_mean)
+        model = Model(folder.name, estimator.load(folder), metadata, weight, speaker_mean)
+        check_answers(model.estimator, metadata)
+        return model
     except (OSError, ValueError, KeyError) as problem:
         raise UserError(f"{folder}: no usable model ({NETWORK_FILE} or an .npz file, and preprocessing.json, of a "
                         f"finished fit): {str(problem).splitlines()[0]}") from problem
@@ -173,13 +174,16 @@ def calibrate(weights):
     """
     rows = []
     for folder, weight in weights.items():
-        metadata = json.loads((folder / "preprocessing.json").read_text())
-        fold = (runs.read_metrics(folder) or {"fold": 0})["fold"]               # 0: a folder on its own
+        metadata = read_metadata(folder)
         columns, path = [f"p_{name}" for name in metadata["labels"]], folder / "validation_predictions.csv"
-        with runs.report_damaged(path):
-            table = pd.read_csv(path)
+        try:
+            own = folder / "metrics.json"
+            fold = json.loads(own.read_text())["fold"] if own.exists() else 0       # 0: a folder on its own
+            table = read_csv(path)
             table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
             rows.append(table[["fold", "file", "true", *columns]].assign(weight=weight))
+        except (OSError, ValueError, KeyError) as problem:
+            raise UserError(f"{path}: damaged ({problem}); train it again") from problem
     rows = pd.concat(rows)
     rows[columns] = rows[columns].mul(rows.weight, axis=0)
     mean = rows.groupby(["fold", "file", "true"], as_index=False).sum()
@@ -222,6 +226,10 @@ def predict_segments(segments, models, labels, calibration):
 def predict_inputs(model, inputs):
     """[(x, length), ...] -> probabilities (clips, n_classes), before the temperature."""
     parts = []
+    n = len(model.metadata["mean"])
+    if inputs and inputs[0][0].shape[-1] != n:
+        raise UserError(f"{model.name}: no usable model: it takes {n} columns, and its feature has "
+                        f"{inputs[0][0].shape[-1]}")
     for start in range(0, len(inputs), BATCH_WINDOWS):
         x, lengths = (np.array(values) for values in zip(*inputs[start:start + BATCH_WINDOWS]))
         parts.append(model.predict_proba(model.standardise(x, lengths), lengths))

@@ -8,7 +8,6 @@ The class keeps the contract of study/fitting.py.
 """
 import importlib.metadata
 import io
-import zipfile
 
 import numpy as np
 from scipy.special import softmax
@@ -17,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 import features
 from study.fitting import flatten_variants, load_unaugmented, variant_rows
+from study.saved_model import read_npz
 
 SOFTMAX_TEMPERATURE = 1 / 6         # of the scores, which are 1 and 0 for a clear case
 
@@ -76,14 +76,11 @@ class LinearProbe:
     @classmethod
     def load(cls, folder):
         """What `save` gave, from its file in a folder. raises : OSError, ValueError"""
-        try:
-            with np.load(folder / cls.FILE, allow_pickle=False) as file:
-                coef, intercept = file["coef"], file["intercept"]
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as problem:
-            raise ValueError(f"{folder / cls.FILE} is damaged: train it again ({type(problem).__name__})") from problem
-        if coef.ndim != 3 or intercept.shape != coef.shape[:2] or not (
-                np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        arrays = read_npz(folder / cls.FILE)
+        if set(arrays) != {"coef", "intercept"} or arrays["coef"].ndim != 3 or (
+                arrays["intercept"].shape != arrays["coef"].shape[:2]):
             raise ValueError(f"{folder / cls.FILE} holds no linear probe: train it again")
+        coef, intercept = arrays["coef"], arrays["intercept"]
         probe = cls(coef.shape[1], penalty=None)
         probe.coef, probe.intercept = coef, intercept
         return probe

@@ -15,10 +15,13 @@ FILE = "model.tflite"
 def compile_model(path):
     """The function that a .tflite file computes, on one thread. raises : OSError, ValueError"""
     from ai_edge_litert.interpreter import Interpreter
-    with quiet_libraries():
-        interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
-        interpreter.allocate_tensors()
-    (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
+    try:
+        with quiet_libraries():
+            interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
+            interpreter.allocate_tensors()
+        (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()
+    except RuntimeError as problem:
+        raise ValueError(f"{path.name} is damaged ({str(problem).splitlines()[0]})") from problem
 
     def run(x):
         interpreter.set_tensor(given["index"], x)

@@ -26,6 +26,7 @@ from ser import seeds
 from study.batches import make_dataset
 from study.fitting import flatten_variants, load_unaugmented, variant_rows
 from study.optimizer import make_optimizer
+from study.saved_model import check_network_file
 from study.training import Training, convolution_precision
 from study.training_form import training_form
 
@@ -265,5 +266,6 @@ def network_bytes(network):
 
 
 def load_network(path):
-    """The network in a .keras file, in Keras's safe mode: no code comes with it."""
+    """The network in a .keras file, in Keras's safe mode: no code comes with it. raises : OSError, ValueError"""
+    check_network_file(Path(path))
     return keras.models.load_model(path, compile=False, safe_mode=True)

@@ -11,7 +11,6 @@ grow with the square of their number and more. Both classes keep the contract of
 """
 import importlib.metadata
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +22,10 @@ from threadpoolctl import threadpool_limits
 import features
 from ser import dtw
 from study.fitting import train_union
+from study.saved_model import read_npz
 
 SOFTMAX_TEMPERATURE = 0.25      # of the softmax over the SVMs' margins, which are 1 and -1 for a clear case
+LARGEST_DTW_PARAM = 1000        # of a saved model
 MIN_EIGENVALUE = 1e-6           # eigenvalues of a kernel below this count as none
 
 
@@ -215,19 +216,38 @@ class Trained:
 
 def load_trained(path):
     """The Trained in an .npz file. raises : OSError, ValueError"""
+    arrays = read_npz(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
         members = [arrays.pop(name) for name in ("dual_coef", "intercept", "bandwidth")]
-        functionals = arrays.pop("functionals")
-        if not arrays:
-            return Trained(None, None, {"functionals": functionals}, *members)
-        frames = np.split(arrays.pop("frames"), np.cumsum(arrays.pop("steps"))[:-1])
-        scale = tuple(arrays.pop("scale"))
-        dtw_params = {name: arrays.pop(name).item() for name in dtw.DTW_PARAMS}
+        functionals, dtw_params, scale, train_clips = arrays.pop("functionals"), None, None, {}
+        if arrays:
+            dtw_params = {name: check_whole(name, arrays.pop(name)) for name in dtw.DTW_PARAMS}
+            frames, steps, scale = arrays.pop("frames"), arrays.pop("steps"), tuple(arrays.pop("scale"))
+            if frames.ndim != 2 or steps.min() < 1 or steps.sum() != len(frames) or len(steps) != len(functionals) or (
+                    [part.shape for part in scale] != [functionals.shape[1:]] * 2):
+                raise ValueError("frames, steps and scale do not fit together")
+            train_clips = {"frames": np.split(frames, np.cumsum(steps)[:-1])}
         if arrays:
             raise KeyError(*arrays)
-        return Trained(dtw_params, scale, {"frames": frames, "functionals": functionals}, *members)
-    except (EOFError, KeyError, TypeError, zipfile.BadZipFile) as problem:
+        trained = Trained(dtw_params, scale, train_clips | {"functionals": functionals}, *members)
+        check_shapes(trained)
+        return trained
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
         raise ValueError(f"{path} is damaged, or of an earlier version: train it again ({problem})") from problem
 
+
+def check_whole(name, array):
+    """One of dtw.DTW_PARAMS out of a file. raises : ValueError"""
+    value = array.item()
+    if type(value) is not type(dtw.DTW_PARAMS[name]) or not 0 < value <= LARGEST_DTW_PARAM:
+        raise ValueError(f"{name} = {value}")
+    return value
+
+
+def check_shapes(trained):
+    """raises : ValueError unless the arrays of a Trained belong together"""
+    functionals, members, clips = trained.train_clips["functionals"], *trained.dual_coef.shape[:2]
+    shapes = [functionals.shape[:1], trained.intercept.shape, trained.bandwidth.shape]
+    if functionals.ndim != 2 or shapes != [(clips,), (members, trained.dual_coef.shape[2]),
+                                           (members, len(trained.train_clips))] or not (trained.bandwidth > 0).all():
+        raise ValueError("coefficients, bandwidths and training clips do not fit together")

@@ -10,6 +10,7 @@ from commands import HANG_SECONDS, ROOT
 import config
 from ser import corpora
 from ser.errors import UserError
+from ser.folders import find_damage
 from study import encoder_weights, inference, ready
 from study.segments import load_segments
 
@@ -49,7 +50,7 @@ def test_nothing_is_downloaded_to_find_out_and_the_reason_is_given(folder, monke
     monkeypatch.setattr(encoder_weights, "download", lambda checkpoint: pytest.fail("a download"))
     assert not encoder_weights.weights_at_hand("openai/whisper-tiny-that-nobody-has", "12")
     assert ready.ready_model() == folder / "mfcc-cnn1d"
-    assert "without the pretrained encoder: weights of some/encoder" in capsys.readouterr().out
+    assert "without the pretrained encoder: weights of some/encoder" in capsys.readouterr().err
 
 
 def test_other_weights_than_those_of_training_are_not_taken(folder, monkeypatch, tmp_path):
@@ -68,7 +69,8 @@ def test_without_any_the_way_out_is_named(tmp_path, monkeypatch):
 # -- the models themselves ---------------------------------------------------------------------------
 SHIPPED = sorted(path.parent for path in ready.FOLDER.glob("*/preprocessing.json"))
 MAX_MB = 5
-FILES = {"MODEL_CARD.md", "preprocessing.json", "metrics.json", "validation_predictions.csv"}       # and the weights
+# Beside the weights.
+FILES = {"manifest.json", "MODEL_CARD.md", "preprocessing.json", "metrics.json", "validation_predictions.csv"}
 
 
 def test_what_ships_is_small_has_a_card_and_holds_no_clips():
@@ -77,6 +79,7 @@ def test_what_ships_is_small_has_a_card_and_holds_no_clips():
     for folder in SHIPPED:
         weights = {file.name for file in folder.iterdir()} - FILES
         assert weights in ({"model.tflite"}, {"linear.npz"}), folder        # an svm.npz would hold features of clips
+        assert find_damage(folder) is None, folder
         card = (folder / "MODEL_CARD.md").read_text()
         for words in ("CC BY-NC-SA 4.0", "Livingstone & Russo", "speakers that it was not trained on", "tested"):
             assert words in card, folder
@@ -94,8 +97,8 @@ def test_a_recording_is_answered_where_there_is_no_run_and_without_tensorflow(de
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT), "ENCODER_WEIGHTS": ""}, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
-    assert "default is not there yet: this is the model that comes with the project" in done.stdout
-    assert str(ready.FOLDER / "mfcc-cnn1d") in done.stdout and clip.name in done.stdout
+    assert "default is not there yet: this is the model that comes with the project" in done.stderr
+    assert str(ready.FOLDER / "mfcc-cnn1d") in done.stderr and clip.name in done.stdout
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)

@@ -4,7 +4,8 @@
     python app.py --run demo        the models of another run
 
 Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is read (at most ten
-minutes), and that folder goes when the program ends. The answers are those of predict.py, whose functions these are.
+minutes). That folder goes when the program ends, or starts again after it was killed. The answers are those of
+predict.py, whose functions these are.
 """
 import argparse
 import os
@@ -17,6 +18,7 @@ from ser.signals import install_interrupt_handler
 LARGEST_MB = 20             # of an upload
 LONGEST_SECONDS = 300       # of a recording
 REMEMBERED = 8              # recordings, for the next question about them
+LONGEST_QUEUE = 16          # questions that wait; they are answered one by one
 
 
 def parse(arguments=None):
@@ -36,15 +38,18 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import collections
+import contextlib
 import functools
 import io
+import shutil
 import tempfile
 
 import matplotlib
-import soundfile
 
 from ser import plots
-from ser.recording import read_recording
+from ser.files import draft_path
+from ser.folders import clear_drafts
+from ser.recording import open_recording
 from study import inference, ready
 from study.segments import one_per_window, segment_recording
 
@@ -83,14 +88,7 @@ def analyse(sound, weights):
     sound   : the bytes of an audio file; weights : {folder: weight} of the models that answer together
     raises  : UserError for sound that cannot be used
     """
-    try:
-        seconds = soundfile.info(io.BytesIO(sound)).duration        # before a small file unfolds into hours
-    except soundfile.LibsndfileError:
-        seconds = 0                                                 # read_recording will say what is wrong
-    if seconds > LONGEST_SECONDS:
-        raise UserError(f"{seconds:.0f} s long; at most {LONGEST_SECONDS} s are taken here, and any length by "
-                             "predict.py --window")
-    recording = read_recording(io.BytesIO(sound))
+    recording = open_recording(io.BytesIO(sound), longest=LONGEST_SECONDS)      # before a small file unfolds into hours
     models, labels, calibration = loaded(tuple(weights.items()))
     (whole,) = segment_recording("recording", recording, inference.input_specs(models))
     parts = one_per_window(whole)               # the answer is the mean of these
@@ -152,21 +150,35 @@ def page(offered, note):
     return blocks
 
 
+@contextlib.contextmanager
+def uploads_folder():
+    """A temporary folder, removed at the end, or where the program is killed when it starts the next time."""
+    parent = Path(tempfile.gettempdir())
+    clear_drafts(parent)
+    folder = draft_path(parent / "ser-app")
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main(args):
     offered = choices(args.results_dir / args.run)
     first = next(iter(offered.values()))
     loaded(tuple(first.items()))                                        # so that the first answer need not wait for it
     note = f"**{inference.DEMO_MODEL}**\n\n" if inference.is_demo(next(iter(first))) else ""
-    with tempfile.TemporaryDirectory() as scratch:
-        os.environ |= {"GRADIO_TEMP_DIR": scratch, "GRADIO_ANALYTICS_ENABLED": "False"}
+    with uploads_folder() as scratch:
+        os.environ |= {"GRADIO_TEMP_DIR": str(scratch), "GRADIO_ANALYTICS_ENABLED": "False"}
         try:
             import gradio
         except ImportError as problem:
             raise UserError(f"the page needs gradio ({problem}): pip install -r requirements-app.txt") from problem
         fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-        page(offered, note).launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb",
-                                   share=False, ssr_mode=False, theme=gradio.themes.Default(**fonts),
-                                   footer_links=[], run_history=False, enable_monitoring=False)
+        built = page(offered, note).queue(max_size=LONGEST_QUEUE)
+        built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
+                     ssr_mode=False, theme=gradio.themes.Default(**fonts), footer_links=[], run_history=False,
+                     enable_monitoring=False)
 
 
 if __name__ == "__main__":

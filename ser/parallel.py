@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ser.errors import UserError
+from ser.signals import interrupts_kept_from_children
 
 BACKENDS = ("loky", "dask", "ray")
 PROJECT = Path(__file__).parents[1]
@@ -50,6 +51,15 @@ def parallel_backend(name, scheduler=None, jobs=None):
             except failures as problem:
                 raise UserError(f"{name}: a worker ended before its task did, killed or out of memory "
                                   f"({type(problem).__name__}). {GO_ON}; fewer --jobs need less memory") from problem
+
+
+def run(tasks, jobs, **options):
+    """Results of delayed tasks, as they come: a generator, of joblib.Parallel with these options. Ctrl-C reaches this
+    process alone."""
+    import joblib
+    with interrupts_kept_from_children():       # workers are started by the call, before the first result is waited for
+        results = joblib.Parallel(jobs, return_as="generator_unordered", **options)(tasks)
+    yield from results
 
 
 def fetch(given):

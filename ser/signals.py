@@ -1,14 +1,21 @@
-"""Signals, all of them: Ctrl-C (SIGINT) and SIGTERM end a command with one line, in every phase and process."""
+"""Signals, all of them: Ctrl-C (SIGINT), SIGTERM and SIGHUP end a command with one line, in every phase and process."""
 import contextlib
 import os
 import signal
 import sys
 import threading
+import time
 import warnings
+
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+SAME_SECONDS = 3            # a second signal within this is taken for the first, and breaks off no cleaning up
+WATCH = "follows its parent"
+PARENT_SECONDS = 2          # between two looks of a worker whether its parent is still there
 
 
 def install_interrupt_handler():
-    """From here on an interrupt that nobody catches prints "stopped" in place of a traceback; the exit status stays.
+    """From here on each of STOPPING raises KeyboardInterrupt in the main thread, unless whoever started the command has
+    it ignored (nohup, a shell's &); where nobody catches that, "stopped" is printed in place of a traceback.
 
     A file that is being written when it comes is cleared away as after any error (files.write_atomically).
     """
@@ -18,14 +25,20 @@ def install_interrupt_handler():
         else:
             sys.__excepthook__(kind, error, trace)
 
+    last = -SAME_SECONDS
+
+    def stop(number, frame):
+        nonlocal last
+        if time.monotonic() - last >= SAME_SECONDS:
+            last = time.monotonic()
+            raise KeyboardInterrupt
+
     sys.excepthook = print_error
+    for number in STOPPING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
     # joblib's warning about tasks that its workers had begun when an interrupt or an error came
     warnings.filterwarnings("ignore", ".*still being processed by the workers have been cancelled")
-
-
-def treat_sigterm_as_interrupt():
-    """SIGTERM raises KeyboardInterrupt in the main thread, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def ignore_interrupts():
@@ -33,10 +46,37 @@ def ignore_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def ignore_sigint_in_worker(driver):
-    """Called in a task: Ctrl-C in a terminal reaches every process; only `driver` (a process id) shall act on it."""
-    if os.getpid() != driver and in_main_thread():          # dask runs tasks in another thread
+@contextlib.contextmanager
+def interrupts_kept_from_children():
+    """Processes started within the block never see Ctrl-C, which a terminal sends to every one of them: the one that
+    started them shall end them. An interrupt within the block takes effect at its end."""
+    if not hasattr(signal, "pthread_sigmask"):              # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])      # which a process inherits
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def follow_driver(driver):
+    """Called in a task, with the id of the process that hands them out: a worker that this process has started leaves
+    Ctrl-C to it, and ends soon after it, however that ended."""
+    if os.getpid() == driver:
+        return
+    warnings.simplefilter("ignore")                         # of libraries
+    if in_main_thread():                                    # dask runs tasks in another thread
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getppid() == driver and not any(thread.name == WATCH for thread in threading.enumerate()):
+        threading.Thread(target=end_with, args=(driver,), name=WATCH, daemon=True).start()
+
+
+def end_with(parent):
+    """End this process as soon as its parent is gone, whatever it is doing."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os._exit(1)
 
 
 @contextlib.contextmanager
@@ -46,8 +86,7 @@ def defer_interrupts():
         yield
         return
     received = []
-    before = {number: signal.signal(number, lambda number, frame: received.append(number))
-              for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda number, frame: received.append(number)) for number in STOPPING}
     try:
         yield
     finally:

@@ -14,6 +14,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from sounds import write
 
+import app
+from ser.files import this_machine
+
 STARTED = re.compile(r"http://127\.0\.0\.1:(\d+)")
 PATIENCE_MS = 1000 * HANG_SECONDS
 ROUNDING = 1e-6             # predict.py writes six digits
@@ -62,7 +65,7 @@ def test_the_page_answers_as_predict_does(client, clip, demo, tmp_path, number, 
     options = ["--model", f"results/demo/fits/{choice}"] if options is None else options
     label, plot, sentence = client.predict(handle_file(clip), choice, api_name="/answer")
     done = predicts([clip, "--run", "demo", *options, "--csv", tmp_path / "out.csv"], demo[0])
-    assert done.returncode == 0 and "DEMO" in done.stdout
+    assert done.returncode == 0 and "DEMO" in done.stderr
     row = pd.read_csv(tmp_path / "out.csv").iloc[0]
     assert label["label"] == row.label and f"**{row.label}" in sentence and plot["type"] == "matplotlib"
     given = {f"p_{entry['label']}": entry["confidence"] for entry in label["confidences"]}
@@ -174,3 +177,15 @@ def test_the_report_opens_in_a_browser(opened, demo, tmp_path):
     shown = tab.locator("img").evaluate_all("pictures => pictures.map(picture => picture.naturalWidth > 0)")
     assert shown and all(shown)
     assert not errors and not elsewhere
+
+
+def test_what_a_killed_page_left_behind_goes_at_the_next_start(tmp_path, monkeypatch):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    monkeypatch.setattr(app.tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / f".draft-{this_machine()}-{ended.pid}-01234567-ser-app"
+    (left / "upload").mkdir(parents=True)
+    (left / "upload/voice.wav").write_bytes(b"private")
+    with app.uploads_folder() as folder:
+        assert list(tmp_path.iterdir()) == [folder] and folder.stat().st_mode & 0o077 == 0
+    assert not list(tmp_path.iterdir())

@@ -7,14 +7,16 @@ Variant 0 of a clip is the clip itself, the others are its augmented copies.
 
     python data_preprocessing.py --download [DIR]      fetch RAVDESS speech (208 MB), then the data report
     python data_preprocessing.py --check [DIR]         the data report alone, with problem files by name
+    python data_preprocessing.py --clear-cache         remove the features that no run uses any more
 """
 import argparse
 from pathlib import Path
 
 from ser.errors import UserError, run_command, with_path_in_error
-from ser.signals import ignore_sigint_in_worker, install_interrupt_handler
+from ser.signals import follow_driver, install_interrupt_handler
 
 DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
+MIN_BINS, MAX_SPECTRUM = 3, 10**8        # values of a spectrum: within the filters, and of a whole clip
 KINDS = {"sequences": "frames", "functionals": "functionals"}       # arrays of a feature, and the models' input
 
 
@@ -25,6 +27,7 @@ def parse(arguments=None):
     which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOAD_DIR, type=Path,
                        help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
                        "where train.py finds it), then report")
+    which.add_argument("--clear-cache", action="store_true", help="remove the features that no run in RESULTS_DIR uses")
     return parser.parse_args(arguments)
 
 
@@ -38,7 +41,6 @@ import importlib.metadata
 import io
 import os
 import shutil
-import time
 from dataclasses import asdict, dataclass, replace
 from types import SimpleNamespace
 
@@ -49,13 +51,15 @@ from tqdm import tqdm
 
 import features
 from features import pad_or_crop
-from ser import alterations, corpora, download, seeds
+from ser import alterations, corpora, download, parallel, seeds
 from ser.adaptation import centre
 from ser.audio import prepare_waveform, read_audio
+from ser.cache import cache_report, clear_cache
 from ser.files import hash_json
+from ser.folders import discard_damaged, new_folder
 from ser.identity import code_hash
 from ser.processor import is_pinned
-from ser.survey import data_report, survey
+from ser.survey import data_report, sound_hash, survey
 from study.encoder_weights import encoder_params
 
 
@@ -130,10 +134,7 @@ def extraction_params(settings, names):
     """The Extraction of some features under the settings of config.py; looks for the weights of an encoder where one of
     them needs them. raises : UserError"""
     s, fmax = settings, settings.F_MAX or settings.SAMPLE_RATE / 2
-    if fmax > s.SAMPLE_RATE / 2:
-        raise UserError(f"{s.origin('F_MAX')}: F_MAX = {fmax!r} is above half of SAMPLE_RATE, where there is no sound")
-    if s.F_MIN >= fmax:
-        raise UserError(f"{s.origin('F_MIN')}: F_MIN = {s.F_MIN!r} is not below F_MAX = {fmax!r}")
+    check_spectrum(s, fmax)
     return Extraction(
         names=tuple(names),
         loading=dict(sr=s.SAMPLE_RATE, trim_db=s.TRIM_DB, level=s.LEVEL),
@@ -148,6 +149,22 @@ def extraction_params(settings, names):
         if any(features.FEATURES[name].encoder for name in names) else None)
 
 
+def check_spectrum(s, fmax):
+    """Do the settings that must suit each other do so? raises : UserError"""
+    if fmax > s.SAMPLE_RATE / 2:
+        raise UserError(f"{s.origin('F_MAX')}: F_MAX = {fmax!r} is above half of SAMPLE_RATE, where there is no sound")
+    if s.F_MIN >= fmax:
+        raise UserError(f"{s.origin('F_MIN')}: F_MIN = {s.F_MIN!r} is not below F_MAX = {fmax!r}")
+    if fmax - s.F_MIN < MIN_BINS * s.SAMPLE_RATE / s.N_FFT:
+        raise UserError(f"{s.origin('F_MAX')}: between F_MIN = {s.F_MIN!r} and F_MAX = {fmax!r} there are fewer than "
+                        f"{MIN_BINS} values of a spectrum, which are SAMPLE_RATE / N_FFT = "
+                        f"{s.SAMPLE_RATE / s.N_FFT:.3g} Hz apart")
+    values = s.CLIP_SECONDS * s.SAMPLE_RATE / s.HOP_LENGTH * s.N_FFT / 2
+    if values > MAX_SPECTRUM:
+        raise UserError(f"{s.origin('HOP_LENGTH')}: the spectrum of a clip would have {values:.0e} values, more than "
+                        f"{MAX_SPECTRUM:.0e}: raise HOP_LENGTH, or lower N_FFT, SAMPLE_RATE or CLIP_SECONDS")
+
+
 def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed):
     """Features of every clip and its augmented copies, from the cache or computed now; each feature is an entry.
 
@@ -159,10 +176,13 @@ def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed
       speaker_means {(feature, "frames" or "functionals"): (speakers, columns)}, by which speakers are centred, in the
                    order of their names; empty without adaptation
       trimmed_seconds (clips,)
-    raises : UserError for an entry that is damaged, OSError
+    An entry that is damaged is made anew; to look costs a second for each 2 GB.
+    raises : UserError for a clip that is not the surveyed one any more, OSError
     """
     folders = {name: Path(cache_dir) / f"features-{name}-{features_key(clips, extraction.of_feature(name))}"
                for name in extraction.names}
+    for folder in folders.values():
+        discard_damaged(folder)
     missing = {name: folder for name, folder in folders.items() if not folder.exists()}
     if missing and extraction.adapt == "speaker":
         plain = build_features(clips, replace(extraction, names=tuple(missing), adapt="none"), cache_dir, jobs, delayed)
@@ -174,20 +194,17 @@ def build_features(clips, extraction, cache_dir, jobs=-1, delayed=joblib.delayed
 
 
 def open_features(folders):
-    """What `build_features` wrote to {feature: folder}, memory-mapped. raises : UserError, an entry is damaged"""
+    """What `build_features` wrote to {feature: folder}, memory-mapped."""
     found = SimpleNamespace(folders={name: str(folder) for name, folder in folders.items()}, sequences={},
                             functionals={}, lengths={}, speaker_means={})
     for name, folder in folders.items():
-        try:
-            arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
-            for kind, input_kind in KINDS.items():
-                if input_kind in features.FEATURES[name].inputs:
-                    getattr(found, kind)[name] = arrays[kind]
-                if f"{kind}-speaker_means" in arrays:
-                    found.speaker_means[name, input_kind] = np.array(arrays[f"{kind}-speaker_means"])
-            found.lengths[name], found.trimmed_seconds = arrays["lengths"], arrays["trimmed_seconds"]
-        except (EOFError, KeyError, ValueError) as problem:
-            raise UserError(f"{folder}: damaged ({problem}); delete it, and the next run makes it anew") from problem
+        arrays = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+        for kind, input_kind in KINDS.items():
+            if input_kind in features.FEATURES[name].inputs:
+                getattr(found, kind)[name] = arrays[kind]
+            if f"{kind}-speaker_means" in arrays:
+                found.speaker_means[name, input_kind] = np.array(arrays[f"{kind}-speaker_means"])
+        found.lengths[name], found.trimmed_seconds = arrays["lengths"], arrays["trimmed_seconds"]
     return found
 
 
@@ -209,28 +226,8 @@ def features_key(clips, extraction):
         functions += ["data_preprocessing:centre_feature"]
         speakers = clips.actor.astype(str).tolist()
     return hash_json([clips.file.tolist(), clips.sound.tolist(), speakers, decisive,
-                      code_hash(*functions, skip=("features:FEATURES",)), bound,
+                      code_hash(*functions, skip=("features:FEATURES", "ser.signals:follow_driver")), bound,
                       [importlib.metadata.version(name) for name in packages]])
-
-
-@contextlib.contextmanager
-def new_folder(folder):
-    """A folder to fill, which is then renamed to `folder`: it is whole or absent."""
-    tmp_path = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    for leftover in folder.parent.glob("features-*.partial"):           # of a process killed an hour ago or more
-        if time.time() - leftover.stat().st_mtime > 3600:
-            shutil.rmtree(leftover, ignore_errors=True)
-    shutil.rmtree(tmp_path, ignore_errors=True)        # process ids repeat
-    tmp_path.mkdir(parents=True)
-    try:
-        yield tmp_path
-        try:
-            os.replace(tmp_path, folder)
-        except OSError:
-            if not folder.exists():     # else another process was faster, with the same arrays
-                raise
-    finally:
-        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def centre_feature(plain, name, speakers, folder):
@@ -257,12 +254,13 @@ def centre_feature(plain, name, speakers, folder):
 def extract_corpus(clips, extraction, folders, jobs, delayed):
     """Fill {feature: folder} with arrays, clips in parallel, all features of a clip at once."""
     work = functools.partial(extract_clip, extraction=extraction, driver=os.getpid())
-    tasks = (delayed(work)(index, file, Path(path).read_bytes())     # so a worker needs no disk of ours
-             for index, (file, path) in enumerate(zip(clips.file, clips.path)))
-    arrays, parallel = {}, joblib.Parallel(jobs, return_as="generator_unordered", batch_size=8)
+    tasks = (delayed(work)(index, file, Path(path).read_bytes(), sound)     # so a worker needs no disk of ours
+             for index, (file, path, sound) in enumerate(zip(clips.file, clips.path, clips.sound)))
+    arrays = {}
     with contextlib.ExitStack() as stack:
         tmp_paths = {name: stack.enter_context(new_folder(folder)) for name, folder in folders.items()}
-        for index, results in tqdm(parallel(tasks), total=len(clips), desc="features", unit="clip", disable=None):
+        done = parallel.run(tasks, jobs, batch_size=8)
+        for index, results in tqdm(done, total=len(clips), desc="features", unit="clip", disable=None):
             for (feature, array), value in results.items():
                 if (feature, array) not in arrays:
                     arrays[feature, array] = new_array(tmp_paths[feature] / f"{array}.npy", value.dtype,
@@ -285,11 +283,18 @@ def new_array(path, dtype, shape):
     return array
 
 
-def extract_clip(index, file, content, extraction, driver):
+def extract_clip(index, file, content, sound, extraction, driver):
     """One clip (the bytes of its file) and its augmented copies -> its index and {(feature, array): (variants, ...)}.
+
+    raises : UserError for a clip whose sound is not the one that was surveyed, given by its hash
     """
-    ignore_sigint_in_worker(driver)
-    recorded, rate = read_audio(io.BytesIO(content))
+    follow_driver(driver)
+    try:
+        recorded, rate = read_audio(io.BytesIO(content))
+    except UserError as problem:
+        raise UserError(f"{file}: {problem}") from problem
+    if sound_hash(recorded, rate) != sound:
+        raise UserError(f"{file}: has changed since the clips were surveyed; start again")
     y = prepare_waveform(recorded, rate, **extraction.loading)
     copies = range(1, extraction.n_augmented + 1)
     variants = [y] + [make_copy(recorded, rate, file, copy, extraction) for copy in copies]
@@ -325,10 +330,14 @@ def make_copy(recorded, rate, file, copy, extraction):
 
 def main(args):
     import config
+    if args.clear_cache:
+        return print(clear_cache(config.CACHE_DIR, config.RESULTS_DIR))
     if args.download and not is_complete(args.download):
         download.fetch(args.download)
     corpus = corpora.find_corpus(args.download or corpora.data_dir(args.check, config.DATA_DIR), config.CLASSES)
-    print(data_report(corpus, survey(corpus.clips, config.CACHE_DIR)))
+    parts = [data_report(corpus, survey(corpus.clips, config.CACHE_DIR)),
+             cache_report(config.CACHE_DIR, config.RESULTS_DIR)]
+    print("\n".join(filter(None, parts)))
 
 
 def is_complete(folder):

@@ -11,19 +11,21 @@ where runs are kept. The models were trained on acted North American English: on
 right.
 """
 import argparse
+import os
 import sys
 from pathlib import Path
 
 import config
 from ser.errors import UserError, run_command
-from ser.signals import install_interrupt_handler
+from ser.signals import follow_driver, install_interrupt_handler, interrupts_kept_from_children
 
 MIN_FILES_PARALLEL = 8      # fewer files are not worth starting processes for
 
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description="Emotion of speech files, by a model of train.py.")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="audio files, or folders (WAV, FLAC, MP3, OGG)")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="audio files, or folders (WAV, FLAC, MP3, OGG; with "
+                        "requirements-formats.txt also M4A, WebM, AAC)")
     parser.add_argument("--model", metavar="DIR", help="folder of a finished fit (default: of the model with the best "
                         "inner validation in the run)")
     parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME,
@@ -32,7 +34,8 @@ def parse(arguments=None):
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--ensemble", action="store_true", help="average the models of the ensembles of all folds")
     parser.add_argument("--committee", dest="ensemble", action="store_true", help=argparse.SUPPRESS)    # its old name
-    parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file")
+    parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file; "
+                        "-: to standard output, in place of the table")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--same-speaker", action="store_true", help="all recordings are of one speaker, in several "
                         "emotions: models of train.py --adapt speaker, where there are such, compare them with each "
@@ -69,13 +72,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ser.files import write_atomically, write_csv
+from ser.files import as_csv, write_atomically, write_csv
+from ser.formats import DECODED, READ, is_sound_file
+from ser.names import printable
 from ser.recording import open_recording
 from study import export, inference, ready
 from study.segments import in_batches, load_segments
 
+STDOUT = Path("-")          # of --csv
 ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
-AUDIO_EXTENSIONS = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 
 
 def main(args):
@@ -87,12 +92,12 @@ def main(args):
     labels, calibration = inference.common_labels(models), inference.calibrate(weights)
     if args.mic:
         paths = [record_microphone(args.mic)]
-    print(f"{len(models)} models of {folders[0].parents[1].name}" if args.ensemble else f"model: {folders[0]}")
+    say(f"{len(models)} models of {folders[0].parents[1].name}" if args.ensemble else f"model: {folders[0]}")
     if inference.is_demo(folders[0]):
-        print(inference.DEMO_MODEL)
+        say(inference.DEMO_MODEL)
     all_segments = iter_segments(paths, models, args)
     if not args.same_speaker and any(model.metadata["speaker_mean"] is not None for model in models):
-        print("this model takes everyone for an average speaker; recordings that are all of one: --same-speaker")
+        say("this model subtracts the training speakers' mean; recordings that are all of one: --same-speaker")
     if args.same_speaker:
         models, all_segments = adapt_to_speaker(models, all_segments, args)
 
@@ -100,19 +105,21 @@ def main(args):
     for segments in in_batches(all_segments):
         broken = [segment for segment in segments if "problem" in segment]
         for segment in broken:
-            print(f"predict.py: {segment['file']}: {segment['problem']}", file=sys.stderr)
+            say(f"predict.py: {printable(segment['file'])}: {segment['problem']}")
         n_broken += len(broken)
         tables.append(inference.predict_segments([segment for segment in segments if "problem" not in segment], models,
                                                  labels, calibration))
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     if not table.empty:
-        print(format_table(table, labels, calibration.threshold))
+        for_people = format_table(table, labels, calibration.threshold)
+        rows = table.assign(file=table.file.map(printable)).round(6)
+        print(for_people if args.csv != STDOUT else as_csv(rows).rstrip("\n"))
         if args.window:
             draw_timelines(table, args.out, labels)
-        if args.csv:
-            write_csv(args.csv, table.round(6))
-            print(f"written: {args.csv}")
+        if args.csv and args.csv != STDOUT:
+            write_csv(args.csv, rows)
+            say(f"written: {args.csv}")
     if n_broken:
         sys.exit(f"{n_broken} of {len(paths)} could not be used" if len(table) else 2)
 
@@ -126,7 +133,7 @@ def choose_models(args):
         run = args.results_dir / (args.run + ADAPTED)
     if args.run == config.RUN_NAME and not run.exists() and not args.ensemble:
         folder = ready.ready_model(bool(args.export), args.same_speaker)
-        print(f"{run} is not there yet: this is the model that comes with the project")
+        say(f"{run} is not there yet: this is the model that comes with the project")
         return {folder: 1.0}
     return inference.select_models(run, args.ensemble, networks_only=bool(args.export))
 
@@ -144,14 +151,14 @@ def audio_files(names):
     found = []
     for path in map(Path, names):
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_EXTENSIONS)
+            inside = sorted(file for file in path.rglob("*") if is_sound_file(file, READ | DECODED))
             if not inside:
                 raise UserError(f"{path}: no audio files in this folder")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise UserError(f"{path}: no such file")
+            raise UserError(f"{printable(path)}: no such file")
     return list(dict.fromkeys(found))
 
 
@@ -163,7 +170,7 @@ def record_microphone(seconds):
         raise UserError(f"--mic needs sounddevice ({problem}): pip install sounddevice") from problem
     import soundfile
     path, rate = Path("microphone.wav"), config.SAMPLE_RATE
-    print(f"recording {seconds:g} s to {path} ...", flush=True)
+    say(f"recording {seconds:g} s to {path} ...")
     try:
         samples = sounddevice.rec(int(seconds * rate), samplerate=rate, channels=1, dtype="float32", blocking=True)
     except sounddevice.PortAudioError as problem:
@@ -176,21 +183,28 @@ def iter_segments(paths, models, args):
     """The segments of all files, as load_segments gives them, with a progress bar over many files."""
     specs = inference.input_specs(models)
     jobs = 1 if len(paths) < MIN_FILES_PARALLEL else args.jobs
-    of_files = joblib.Parallel(jobs, return_as="generator")(
-        joblib.delayed(load_segments)(path, specs, args.window, args.hop) for path in paths)
+    with interrupts_kept_from_children():
+        of_files = joblib.Parallel(jobs, return_as="generator")(
+            joblib.delayed(read_in_worker)(os.getpid(), path, specs, args.window, args.hop) for path in paths)
     for segments in tqdm(of_files, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
         yield from segments
+
+
+def read_in_worker(driver, *what):
+    """`load_segments` in another process, which ends with this one, `driver`."""
+    follow_driver(driver)
+    return load_segments(*what)
 
 
 def adapt_to_speaker(models, segments, args):
     """The models adapted to the speaker of all segments, and these; in words what was done, or why it was not."""
     if all(model.metadata["speaker_mean"] is None for model in models):
         which = f"{args.model} was not trained so" if args.model else f"there are no models in {args.run}{ADAPTED}"
-        print(f"not adapted to the speaker: {which}; python train.py --adapt speaker makes some")
+        say(f"not adapted to the speaker: {which}; python train.py --adapt speaker makes some")
         return models, segments
     segments = list(segments)
     n_windows = sum(len(segment.get("windows", ())) for segment in segments)
-    print(f"adapted to the speaker of {n_windows} recordings or windows; right only if they are of one voice, and in "
+    say(f"adapted to the speaker of {n_windows} recordings or windows; right only if they are of one voice, and in "
           "several emotions")
     return inference.adapt_models(models, segments), segments
 
@@ -199,16 +213,17 @@ def adapt_to_speaker(models, segments, args):
 def format_table(table, labels, threshold):
     """The table for reading, probabilities in per cent."""
     windows = table.groupby("file").size().max() > 1
-    lines, width = [], max(4, *(len(name) for name in table.file))
+    names = table.file.map(printable)
+    lines, width = [], max(4, *map(len, names))
     times = f"{'seconds':>14}  " if windows else ""
     lines.append(f"{'file':{width}}  {times}{'emotion':12}" + "".join(f"{name:>10}" for name in labels))
-    for row, p in zip(table.itertuples(), table[[f"p_{name}" for name in labels]].to_numpy()):
+    for name, row, p in zip(names, table.itertuples(), table[[f"p_{name}" for name in labels]].to_numpy()):
         span = f"{row.start:6.1f} to{row.end:6.1f}  " if windows else ""
         cells = "".join(f"{100 * value:10.0f}" if np.isfinite(value) else f"{'':10}" for value in p)
         word = f"{row.label}{' ?' * row.unsure}"
-        lines.append(f"{row.file:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
-    lines.append(f"per cent; ?: unsure, below {threshold:.0%}, where fewer than two in three validation clips were "
-                 "right")
+        lines.append(f"{name:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
+    lines.append(f"per cent; ?: low confidence, below {threshold:.0%}: of such validation clips fewer than two in "
+                 "three were right")
     return "\n".join(lines)
 
 
@@ -225,7 +240,12 @@ def draw_timelines(table, folder, labels):
             path = folder / f"{stems[-1]}{again}-timeline.png"
             with write_atomically(path) as tmp_path:
                 plots.timeline(Path(name).name, open_recording(name), rows, labels).savefig(tmp_path)
-        print(path)
+        say(path)
+
+
+def say(text):
+    """What is no result goes to standard error, so that the table can be handed on."""
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

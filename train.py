@@ -17,7 +17,7 @@ import features
 from ser import alterations, parallel, processor, splits
 from ser.errors import UserError, run_command
 from ser.settings import override, read_settings, validate
-from ser.signals import ignore_interrupts, install_interrupt_handler, treat_sigterm_as_interrupt
+from ser.signals import ignore_interrupts, install_interrupt_handler
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK_FEATURES, QUICK_EPOCHS, QUICK_ENSEMBLE_SIZE = ["mfcc"], 2, 1
@@ -146,6 +146,7 @@ import joblib
 
 import data_preprocessing as data
 from ser import adaptation, corpora, demo_corpus
+from ser.cache import cache_report
 from study import estimators, explain, final, runs, tasks
 from study.printed import print_summary, say
 
@@ -154,7 +155,6 @@ PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", 
 
 
 def main(args):
-    treat_sigterm_as_interrupt()
     try:
         study(args)
     except KeyboardInterrupt:
@@ -192,6 +192,8 @@ def study(args):
                            + [f"functionals {name} {x.shape[2]}" for name, x in extracted.functionals.items()])
         say(f"features, (frames, n): {shapes}; {settings.N_AUGMENTED} + 1 variants of each clip, in "
             f"{settings.CACHE_DIR}/features-*")
+        used = [Path(folder).name for folder in extracted.folders.values()]
+        say(cache_report(settings.CACHE_DIR, settings.RESULTS_DIR, used))
 
         # -- plan --------------------------------------------------------------------------------------
         plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
@@ -201,8 +203,8 @@ def study(args):
                   and task.model in (args.models or settings.DEFAULT_MODELS)]
         if not wanted:
             raise UserError("none of these models takes any of these features: see `inputs` in features.FEATURES")
-        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction), environment(),
-                                 plan, every_task)
+        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction, used),
+                                 environment(), plan, every_task)
         explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
         chosen = [task for task in wanted if args.folds is None or task.fold in args.folds]
         pending = tasks.pending_tasks(run, chosen, args.overwrite)
@@ -285,13 +287,13 @@ def one_job_on_gpu():
     return 1 if Path("/dev/nvidia0").exists() else None
 
 
-def run_facts(args, settings, corpus, protocol, plan, extraction):
+def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries):
     """What config.json says of the run, beside its plan."""
     return dict(command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, data=corpus.name,
                 protocol_name=protocol, adapt=settings.ADAPT,
                 speaker_independent=splits.is_speaker_independent(protocol, plan.clips, plan.folds),
                 loading=extraction.loading, feature_params=extraction.params, overrides=settings.overridden,
-                settings=settings.as_json())
+                cache_entries=cache_entries, settings=settings.as_json())
 
 
 def environment():
@@ -335,8 +337,9 @@ def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
 def explain_models(run, extracted, jobs):
     """What viz.py draws of the models: by a worker of this machine, which has TensorFlow loaded from its fits."""
     with parallel.parallel_backend("loky", jobs=min(jobs, 2)) as workers:       # one task; 1 would be this process
-        joblib.Parallel(workers.jobs)([joblib.delayed(explain.run_in_worker)(
-            os.getpid(), run, extracted.sequences, extracted.functionals, extracted.lengths)])
+        for _ in parallel.run([joblib.delayed(explain.run_in_worker)(
+            os.getpid(), run, extracted.sequences, extracted.functionals, extracted.lengths)], workers.jobs):
+            pass
 
 
 if __name__ == "__main__":

@@ -37,10 +37,9 @@ import zipfile
 
 import matplotlib
 import numpy as np
-import pandas as pd
 
 from ser import clip_plots, plots, report, result_plots
-from ser.files import write_atomically
+from ser.files import read_csv, write_atomically
 from study import ensemble, runs
 
 SUBGROUPS = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
@@ -253,7 +252,7 @@ def read_artefact(path):
     """An .npz as {name: array}, a .csv as a DataFrame. raises : UserError"""
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path, dtype={"fit_id": str})
+            return read_csv(path)
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:

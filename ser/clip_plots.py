@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from ser.names import in_order
 from ser.plots import BLUE, COLOURS, GREY, LIGHT_BLUE, ORANGE, SMALL, new_figure
 
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": GREY}
@@ -26,8 +27,8 @@ def data_statistics(clips, classes):
 
     per_actor = clips.assign(sex=sex_of_clips(clips)).groupby(["actor", "sex"]).size().reset_index(name="clips")
     sexes = [sex for sex in SEX_COLOURS if sex in set(per_actor.sex)]
-    sns.barplot(per_actor, x="actor", y="clips", hue="sex", hue_order=sexes, palette=SEX_COLOURS,
-                saturation=1, ax=by_actor, legend=len(sexes) > 1)
+    sns.barplot(per_actor, x="actor", y="clips", order=in_order(clips.actor), hue="sex", hue_order=sexes,
+                palette=SEX_COLOURS, saturation=1, ax=by_actor, legend=len(sexes) > 1)
     if len(sexes) > 1:
         by_actor.legend(title="", ncols=2)
     by_actor.set(title="Clips per actor", xlabel="actor", ylim=(0, 1.25 * per_actor.clips.max()))
@@ -120,7 +121,8 @@ def tsne_scatter(points, emotions, actors, classes, title):
         left.scatter(*points[emotions == emotion].T, s=14, color=COLOURS[number % len(COLOURS)], label=emotion)
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=4)
     left.set_title("by emotion")
-    names, numbers = np.unique(actors, return_inverse=True)
+    names = in_order(actors)
+    numbers = [names.index(actor) for actor in actors]
     image = right.scatter(*points.T, s=14, c=numbers, cmap="viridis")
     right.set_title("by actor")
     every = 1 + len(names) // 12                                                    # at most 12 ticks

@@ -5,6 +5,7 @@ from scipy.special import softmax
 from scipy.stats import t as student
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from ser.names import in_order
 from ser.seeds import generator
 
 METRICS = ("accuracy", "uar", "weighted_f1", "macro_f1")
@@ -12,6 +13,7 @@ CALIBRATION = ("temperature", "calibration_error", "calibration_error_after")
 N_BOOTSTRAP = 10_000        # draws
 BINS = 15                   # of the calibration error
 TARGET_ACCURACY = 2 / 3     # what is expected to be right less often is called unsure
+ROUNDING = 1e-9             # shares that differ by less are the same
 MIN_PROBABILITY = 1e-7      # floor under a probability before its logarithm
 
 
@@ -42,12 +44,15 @@ def probabilities_and_labels(table):
 
 
 def speaker_bootstrap_ci(correct, actors, level=0.95):
-    """Percentile bootstrap of the accuracy over actors, who are drawn whole: (low, high).
+    """Percentile bootstrap of the accuracy over actors, who are drawn whole: (low, high); NaN of a single actor.
 
     correct : bool (clips,); actors : (clips,), who speaks. Clips of one voice are right or wrong together, so an
     interval over clips would be too narrow (cluster bootstrap; Efron & Tibshirani, 1993).
     """
-    _, actor = np.unique(actors, return_inverse=True)
+    number = {name: k for k, name in enumerate(in_order(actors))}
+    if len(number) < 2:
+        return np.nan, np.nan
+    actor = np.array([number[name] for name in actors])
     right, clips = np.bincount(actor, np.asarray(correct, float)), np.bincount(actor)
     rng = generator(0, "bootstrap over actors")
     times = rng.multinomial(len(clips), np.full(len(clips), 1 / len(clips)), N_BOOTSTRAP)         # (draws, actors)
@@ -59,21 +64,27 @@ def corrected_t_test(a, b, folds):
     """Two-sided p of equal accuracy, from `a` and `b` on the same folds of a `folds`-fold cross-validation.
 
     Training sets overlap, so fold differences are not independent: their variance is taken 1/k + test/train times
-    instead of 1/k (Nadeau & Bengio, "Inference for the generalization error", 2003). NaN below two folds.
+    instead of 1/k (Nadeau & Bengio, "Inference for the generalization error", 2003). NaN below two folds, and where
+    every fold differs by the same amount, which says nothing about how much it could vary; 1 where that is 0.
     """
     difference = np.asarray(a, float) - np.asarray(b, float)
     k = len(difference)
     if k < 2:
         return np.nan
+    if np.ptp(difference) < ROUNDING:
+        return 1.0 if abs(difference.mean()) < ROUNDING else np.nan
     variance = difference.var(ddof=1) * (1 / k + 1 / (folds - 1))
-    if variance == 0:
-        return 1.0 if difference.mean() == 0 else 0.0
     return float(2 * student.sf(abs(difference.mean()) / np.sqrt(variance), k - 1))
 
 
 def format_p(p):
     """"0.03", or "<0.01" for what would round to nothing."""
     return f"{p:.2f}" if p >= 0.005 else "<0.01"
+
+
+def format_interval(low, high):
+    """"72.1 to 80.3" in per cent; "" where there is none."""
+    return "" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 # -- calibration -----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from html import escape
 import pandas as pd
 
 from ser import metrics
+from ser.names import in_order
 
 N_HARDEST = 20            # clips in the table of the hardest
 
@@ -59,6 +60,7 @@ def result_sections(run, labels):
     kind += ", adapted to each speaker" * (run.config.get("adapt") == "speaker")
     experiments = list(zip(run.summary.model, run.summary.feature))             # best first
     by_class = run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["classes"]))
+    by_actor = run.predictions.assign(actor=pd.Categorical(run.predictions.actor, in_order(run.predictions.actor)))
     return [
         section(f"Results, {kind}", html_table(results_table(run.summary, labels)) + note(
             "Per cent, mean ± standard deviation over folds. WA: weighted accuracy, the fraction of correct clips; its "
@@ -66,7 +68,7 @@ def result_sections(run, labels):
             "corrected t-test of WA against the model with the best validation accuracy.")),
         section(f"Recall per emotion, {kind}", html_table(accuracy_table(by_class, "emotion", experiments, labels))
                 + note("Per cent of the clips of an emotion that were classified correctly.")),
-        section(f"Accuracy per actor, {kind}", html_table(accuracy_table(run.predictions, "actor", experiments, labels))
+        section(f"Accuracy per actor, {kind}", html_table(accuracy_table(by_actor, "actor", experiments, labels))
                 + note("Per cent of an actor's clips that were classified correctly.")),
         section(f"The hardest clips, {kind}", html_table(hardest_clips(run.predictions), words=True) + note(
             "Misclassified by most models, the ensemble apart; their predictions, most frequent first."))]
@@ -88,8 +90,8 @@ def results_table(summary, labels):
     return pd.DataFrame({
         "model": [f"{labels[row.model]}, {labels[row.feature]}" for row in summary.itertuples()],
         "folds": summary.folds, "WA (accuracy)": mean_and_std("accuracy"),
-        "95 % interval of WA": [f"{100 * low:.1f} to {100 * high:.1f}" for low, high in
-                                zip(summary.accuracy_low, summary.accuracy_high)],
+        "95 % interval of WA": [
+            metrics.format_interval(*ends) for ends in zip(summary.accuracy_low, summary.accuracy_high)],
         "UAR": mean_and_std("uar"), "weighted F1": mean_and_std("weighted_f1"), "macro F1": mean_and_std("macro_f1"),
         "p": summary.p_against_best.map(metrics.format_p, na_action="ignore").astype(object).fillna(""),
         "parameters": summary.parameters.map("{:,}".format), "s per fit": summary.fit_seconds.map("{:.0f}".format)})
@@ -100,7 +102,8 @@ def accuracy_table(predictions, column, experiments, labels):
     correct = predictions.assign(correct=100.0 * (predictions.true == predictions.predicted))
     table = correct.groupby([column, "model", "feature"], observed=True).correct.mean().unstack([1, 2])[experiments]
     table.columns = [f"{labels[model]}, {labels[feature]}" for model, feature in experiments]
-    return table.map("{:.0f}".format, na_action="ignore").fillna("").rename_axis(column).reset_index()
+    table = table.map("{:.0f}".format, na_action="ignore").fillna("")
+    return table.rename_axis(column).reset_index()
 
 
 def hardest_clips(predictions):

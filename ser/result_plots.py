@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.metrics import f1_score, recall_score
 
 from ser import metrics
+from ser.names import in_order
 from ser.plots import BLUE, COLOURS, ORANGE, colour_bar, experiment_label, heat_map, new_figure
 
 RELIABILITY_BINS, MIN_BIN_CLIPS = 10, 20
@@ -132,8 +133,8 @@ def recall_and_f1(predictions, classes, labels):
 def accuracy_table(predictions, column, labels):
     """Accuracy (%) of every model and feature (rows) by the values of a column (columns), folds pooled."""
     correct = predictions.assign(correct=100.0 * (predictions.true == predictions.predicted))
-    table = correct.groupby(["model", "feature", column], sort=False).correct.mean().unstack().sort_index(axis=1)
-    table.columns.name = None
+    table = correct.groupby(["model", "feature", column], sort=False).correct.mean().unstack()
+    table = table[in_order(table.columns)].rename_axis(columns=None)
     return table.set_axis([experiment_label(*key, labels) for key in table.index])
 
 

@@ -11,12 +11,14 @@ import functools
 import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ser.errors import UserError
+from ser.files import file_sha256
 
 FILE, PREFIX = "model.safetensors", "model.encoder."
 INSTALL = "pip install -r requirements-encoder.txt"
@@ -80,7 +82,8 @@ def find_weights(checkpoint, may_download=True):
     except LocalEntryNotFoundError as problem:
         if may_download:
             return download(checkpoint)
-        raise UserError(f"weights of {checkpoint} are not on this machine") from problem
+        raise UserError(f"weights of {checkpoint} are not on this machine; once: hf download {checkpoint} {FILE}") \
+            from problem
 
 
 def weights_at_hand(checkpoint, sha256):
@@ -88,7 +91,7 @@ def weights_at_hand(checkpoint, sha256):
     try:
         return fingerprint(find_weights(checkpoint, may_download=False)) == sha256
     except UserError as problem:
-        print(f"without the pretrained encoder: {problem}")
+        print(f"without the pretrained encoder: {problem}", file=sys.stderr)
         return False
 
 
@@ -107,11 +110,6 @@ def download(checkpoint):
         path.resolve().unlink()
         raise UserError(f"weights of {checkpoint}: what came is not what the hub says it sent; try again")
     return path
-
-
-def file_sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(path):

@@ -12,9 +12,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import features
-from ser.files import write_atomically, write_csv
+from ser.files import read_csv, write_atomically, write_csv
 from ser.parallel import disable_worker_recycling
-from ser.signals import ignore_sigint_in_worker
+from ser.signals import follow_driver
 from study import inference, runs
 
 PATCH = (8, 0.125)          # frames, fraction of the columns that are occluded together
@@ -73,7 +73,7 @@ def write_explanations(run_folder, sequences, functionals, lengths):
 
 def run_in_worker(driver, *arguments):
     """`write_explanations`, in a worker of the process `driver`."""
-    ignore_sigint_in_worker(driver)
+    follow_driver(driver)
     disable_worker_recycling()
     write_explanations(*arguments)
 
@@ -164,8 +164,8 @@ def fit_of_artefact(path):
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return str(arrays["fit_id"])
-        return pd.read_csv(path, dtype={"fit_id": str}, usecols=["fit_id"], nrows=1).fit_id.item()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return read_csv(path).fit_id.iloc[0]
+    except (OSError, ValueError, AttributeError, IndexError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 

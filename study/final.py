@@ -13,9 +13,10 @@ import json
 import numpy as np
 import pandas as pd
 
-from ser import corpora
+from ser import corpora, metrics
 from ser.errors import UserError
-from ser.files import as_json, hash_json, write_atomically
+from ser.files import as_csv, as_json, hash_json, write_atomically
+from ser.names import in_markdown
 from ser.seeds import seed_for
 from study import runs
 
@@ -82,7 +83,7 @@ def with_results_of_folds(task, files, tables):
     summary["folds"] = sorted(own["fits"].fit_id)
     files = {name: content for name, content in files.items() if name != "predictions.csv"}         # of no clips
     return files | {"preprocessing.json": as_json(metadata), "metrics.json": as_json(summary),
-                    "validation_predictions.csv": own["validation"].to_csv(index=False)}
+                    "validation_predictions.csv": as_csv(own["validation"])}
 
 
 def belongs_to_fits(folder, fits):
@@ -122,7 +123,7 @@ def card(study, final_tasks, other=None):
     table = pd.DataFrame({
         "model": [f"{task.feature}-{task.model}" for task, _ in rows],
         f"accuracy, {own}": [f"{100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} %" for _, row in rows],
-        "95 % interval": [f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f} %" for _, row in rows],
+        "95 % interval, %": [metrics.format_interval(row.accuracy_low, row.accuracy_high) for _, row in rows],
         "UAR": [f"{100 * row.uar_mean:.1f} %" for _, row in rows],
         f"accuracy, {others}": [f"{100 * of_other[row.name]:.1f} %" if row.name in of_other else "not measured"
                                 for _, row in rows],
@@ -130,16 +131,17 @@ def card(study, final_tasks, other=None):
         "parameters": [f"{row.parameters:,}" for _, row in rows]})
     cells = [table.columns, ["---"] * table.shape[1], *table.to_numpy()]
     lines = [f"| {' | '.join(map(str, row))} |" for row in cells]
+    classes, data = (in_markdown(text) for text in (", ".join(config["classes"]), config["data"]))
     terms, speech = TERMS.get(config["data"], OTHER_TERMS)
     demo = "\n**Demo: trained on synthesised clips, not on speech. Of no use but to show that everything runs.**\n" \
         if config["demo"] else ""
     return f"""# Model card: speech emotion, run {study.folder.name}
 {demo}
-Models that give each of {len(config["classes"])} emotions a probability: {", ".join(config["classes"])}.
+Models that give each of {len(config["classes"])} emotions a probability: {classes}.
 Made by `{config["command"]}`. Use: `python predict.py clip.wav --model {study.folder}/final/...`.
 
 ## Data
-{config["data"]}: {len(study.clips)} clips, {study.clips.actor.nunique()} actors, {study.clips.seconds.sum() / 3600:.2f}
+{data}: {len(study.clips)} clips, {study.clips.actor.nunique()} actors, {study.clips.seconds.sum() / 3600:.2f}
 hours. {terms}
 
 ## Numbers

@@ -2,6 +2,8 @@
 import math
 import textwrap
 
+from ser.metrics import format_interval
+
 
 def print_summary(summary, plan, predictions, seconds):
     """The table of the study; mean and standard deviation over folds, in per cent. seconds : of the command
@@ -15,13 +17,13 @@ def print_summary(summary, plan, predictions, seconds):
     for row in summary.itertuples():
         cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
                  .removesuffix(" +- nan") for name in ("accuracy", "uar", "weighted_f1")}      # nan: of a single fold
-        interval = f"{100 * row.accuracy_low:.1f} to {100 * row.accuracy_high:.1f}"
+        interval = format_interval(row.accuracy_low, row.accuracy_high)
         p = "" if math.isnan(row.p_against_best) else f"{row.p_against_best:.3f}"
         print(f"{row.feature:{width}} {row.model:8} {row.folds:5} {cells['accuracy']:>12} {interval:>13} "
               f"{cells['uar']:>12} {cells['weighted_f1']:>12} {p:>6} {row.parameters:10,} {row.fit_seconds:5.0f}")
     say(f"per cent, mean +- standard deviation over the finished folds (of {len(plan.folds)}); interval: bootstrap "
-        f"over actors; p: corrected t-test against the model with the best validation accuracy; chance "
-        f"{100 / len(plan.classes):.1f}; this command took {seconds / 60:.1f} min")
+        f"over actors, blank for a single one; p: corrected t-test against the model with the best validation "
+        f"accuracy; chance {100 / len(plan.classes):.1f}; this command took {seconds / 60:.1f} min")
     if "corpus" in plan.clips and plan.clips.corpus[plan.clips.file.isin(predictions.file)].nunique() > 1:
         print_corpora(predictions, plan.clips)
 
@@ -42,6 +44,6 @@ def print_corpora(predictions, clips):
 
 
 def say(text):
-    """Print text in lines of at most 100 columns."""
-    for line in text.split("\n"):
+    """Print text in lines of at most 100 columns; nothing of ""."""
+    for line in text.split("\n") if text else ():
         print(textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))

@@ -1,13 +1,11 @@
 """The folder of a run: how its files are written, so that a stop at any moment harms nothing, and read back.
 
     results/<run>/  config.json environment.json clips.csv folds.csv
-                    fits/<feature>-<model>-fold<k>/  metrics.json predictions.csv model.keras or svm.npz ...
+                    fits/<feature>-<model>-fold<k>/  manifest.json metrics.json predictions.csv model.keras svm.npz ...
                     summary.csv predictions.csv.gz histories.csv.gz      all finished fits together
 """
-import contextlib
 import json
-import os
-import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ser import metrics
-from ser.errors import UserError, with_path_in_error
-from ser.files import write_csv
+from ser.errors import UserError
+from ser.files import read_csv, write_csv
+from ser.folders import clear_drafts, find_damage, write_folder
 from study import ensemble
 
 RUN_TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
               "histories": "histories.csv.gz"}
-FORMAT = 2                      # of a run folder; raised when what is in it changes
+FORMAT = 3                      # of a run folder; raised when what is in it changes
 FIT_TABLES = {"predictions": "predictions.csv", "validation": "validation_predictions.csv", "histories": "history.csv"}
 
 
@@ -33,59 +32,52 @@ def fit_name(feature, model, fold):
 
 def write_fit(folder, files):
     """A finished fit, {file name: bytes or text}: appears whole, or not at all, and replaces an older one."""
-    folder = Path(folder)
-    tmp_path, old = (folder.with_name(f".{folder.name}.{what}") for what in ("partial", "old"))
-    for leftover in (tmp_path, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    tmp_path.mkdir(parents=True)
-    for name, content in files.items():
-        with with_path_in_error(folder / name):
-            (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-    if folder.exists():
-        os.replace(folder, old)
-    os.replace(tmp_path, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    write_folder(folder, files)
 
 
 def read_metrics(folder):
-    """metrics.json of a finished fit, None where there is none. raises : UserError"""
+    """metrics.json of a finished fit; None where there is none, or where any of its files is damaged."""
     path = Path(folder) / "metrics.json"
-    with report_damaged(path):
-        return json.loads(path.read_text()) if path.exists() else None
-
-
-@contextlib.contextmanager
-def report_damaged(path):
-    """What cannot be read of a fit's file within the block is a UserError that names it."""
-    try:
-        yield
-    except (ValueError, KeyError) as problem:
-        raise UserError(f"{path}: damaged ({problem}); delete {Path(path).parent} and train it again") from problem
+    if not path.exists() or find_damage(folder):
+        return None
+    return json.loads(path.read_text())
 
 
 def finished_experiments(run):
-    """(feature, model) of the finished fits in the folder of a run: a set. raises : UserError for damaged files"""
-    folders = [path.parent for path in sorted(run.glob("fits/*/metrics.json")) if not path.parent.name.startswith(".")]
-    return {(metrics.get("feature"), metrics.get("model")) for metrics in map(read_metrics, folders)}
+    """(feature, model) of the finished fits in the folder of a run: a set."""
+    return {(fit["feature"], fit["model"]) for fit in checked_fits(run).values() if isinstance(fit, dict)}
+
+
+def checked_fits(run):
+    """{folder: metrics, or what is wrong with it (str)} of the fits in the folder of a run. Their tables are looked at;
+    models are checked where they are loaded (study/inference.py)."""
+    parent, fits = Path(run) / "fits", {}
+    if parent.exists():
+        clear_drafts(parent)
+    for folder in sorted(parent.glob("[!.]*")):
+        fits[folder] = find_damage(folder, ["metrics.json", *FIT_TABLES.values()]) or \
+            json.loads((folder / "metrics.json").read_text())
+    return fits
 
 
 def collect_fits(run, fit_ids):
     """Tables of the finished fits below run/fits, and of the ensemble they make: see RUN_TABLES.
 
-    fit_ids : {name of a fit's folder: its id}; fits made with other settings are left out
-    raises  : UserError
+    fit_ids : {name of a fit's folder: its id}; fits made with other settings are left out, and so are damaged ones,
+              with a line on standard error
     """
     tables = {name: [] for name in RUN_TABLES}
-    for folder in sorted(Path(run).glob("fits/[!.]*")):
-        fit = read_metrics(folder)
-        if fit is None or fit.get("fit_id") != fit_ids.get(folder.name, "none"):
+    for folder, fit in checked_fits(run).items():
+        if isinstance(fit, str):
+            print(f"{folder}: damaged, so left out ({fit}); train.py trains it again", file=sys.stderr)
+            continue
+        if fit.get("fit_id") != fit_ids.get(folder.name, "none"):
             continue
         tables["fits"].append(pd.DataFrame([fit]))
         for name, file in FIT_TABLES.items():
             if not (folder / file).exists():                    # SVMs have no history
                 continue
-            with report_damaged(folder / file):
-                table = pd.read_csv(folder / file)
+            table = read_csv(folder / file)
             for column, key in enumerate(("feature", "model", "fold")):
                 table.insert(column, key, fit[key])
             tables[name].append(table)
@@ -150,11 +142,11 @@ def read_run(folder):
         if config.get("format") != FORMAT:
             raise UserError(f"{folder}: made by another version of this project; train it again, or give --run another "
                             "name")
-        clips, folds = (pd.read_csv(folder / name) for name in ("clips.csv", "folds.csv"))
+        clips, folds = (read_csv(folder / name) for name in ("clips.csv", "folds.csv"))
         if (folder / "fits").exists():
             tables = collect_fits(folder, config["fit_ids"])
         else:
-            tables = {name: pd.read_csv(folder / file) if (folder / file).exists() else pd.DataFrame()
+            tables = {name: read_csv(folder / file) if (folder / file).exists() else pd.DataFrame()
                       for name, file in RUN_TABLES.items()}
     except UserError:
         raise

@@ -11,7 +11,6 @@ import sys
 import time
 from dataclasses import dataclass
 
-import joblib
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -20,10 +19,11 @@ import features
 from data_preprocessing import features_key
 from ser import alterations, facts, metrics, seeds, splits
 from ser.errors import UserError
-from ser.files import as_json, hash_json, write_csv, write_json
+from ser.files import as_csv, as_json, hash_json, write_csv, write_json
+from ser.folders import NO_MANIFEST, clear_drafts, find_damage
 from ser.identity import code_hash
-from ser.parallel import disable_worker_recycling, fetch
-from ser.signals import ignore_sigint_in_worker
+from ser.parallel import disable_worker_recycling, fetch, run
+from ser.signals import follow_driver
 from study import fitting, runs
 from study.estimators import estimator_class, estimator_name, hyperparameters, identity_names
 
@@ -140,11 +140,18 @@ def preprocessing_of(feature, extraction):
 
 
 def pending_tasks(run, tasks, overwrite=False):
-    """The tasks still to do, with a line on those whose settings changed."""
-    finished = {task.name: runs.read_metrics(run / "fits" / task.name) for task in tasks}
-    pending = [task for task in tasks
-               if overwrite or not finished[task.name] or finished[task.name].get("fit_id") != task.fit_id]
-    changed = sum(finished[task.name] is not None for task in pending)
+    """The tasks still to do, with a line on those whose settings changed, and on each that is damaged."""
+    pending, changed = [], 0
+    for task in tasks:
+        folder = run / "fits" / task.name
+        damage, fit = find_damage(folder) if folder.exists() else None, runs.read_metrics(folder)
+        if damage == NO_MANIFEST:
+            changed += 1
+        elif damage:
+            print(f"{folder}: damaged ({damage}): trained again")
+        if overwrite or fit is None or fit.get("fit_id") != task.fit_id:
+            pending.append(task)
+            changed += fit is not None
     if changed and not overwrite:
         print(f"{changed} finished fits were made with other settings, data or code: they are done again")
     return pending
@@ -155,6 +162,8 @@ def write_run_metadata(run, config, environment, plan, tasks):
 
     config : dict of what the caller knows of the run, for config.json
     """
+    if run.exists():
+        clear_drafts(run)
     write_json(run / "config.json", dict(
         format=runs.FORMAT, **config, protocol=plan.protocol, classes=plan.classes, features=plan.features,
         models=list(plan.models), labels={name: features.FEATURES[name].label for name in plan.features}
@@ -177,8 +186,8 @@ def run_tasks(tasks, extracted, workers, n_done, write):
     workers : parallel.Workers. On this machine they map the arrays into memory; elsewhere these are sent there.
     """
     began, total, jobs = time.time(), n_done + len(tasks), min(workers.jobs, max(len(tasks), 1))
-    run_parallel = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
-    finished = run_parallel(workers.delayed(run_task)(*work) for work in with_inputs(tasks, extracted, workers))
+    finished = run((workers.delayed(run_task)(*work) for work in with_inputs(tasks, extracted, workers)), jobs,
+                   batch_size=1, pre_dispatch="n_jobs")
     with tqdm(total=total, initial=n_done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
         left, seconds = list(tasks), {}
         for number, (task, summary, files) in enumerate(finished, start=1):
@@ -257,7 +266,7 @@ def task_inputs(task, extracted):
 
 def run_task(task, x, lengths):
     """One task, in whatever process: task -> task, its metrics, and the files of its folder by name."""
-    ignore_sigint_in_worker(task.driver)
+    follow_driver(task.driver)
     disable_worker_recycling()
     x, lengths = fetch(x), fetch(lengths)
     estimator = estimator_class(task.estimator)(len(task.classes), task.seed, **task.hyperparameters)
@@ -267,7 +276,7 @@ def run_task(task, x, lengths):
     scores = metrics.fit_metrics(test, validation) if len(test) else {"temperature": None}      # none: a final model
     summary = dict(feature=task.feature, model=task.model, fold=task.fold, protocol=task.protocol, **scores,
                    fit_seconds=fit.seconds, parameters=estimator.n_parameters, seed=task.seed, fit_id=task.fit_id)
-    files = {"predictions.csv": test.to_csv(index=False), "validation_predictions.csv": validation.to_csv(index=False),
+    files = {"predictions.csv": as_csv(test), "validation_predictions.csv": as_csv(validation),
              "preprocessing.json": as_json(metadata(task, fit, scores["temperature"])), **estimator.save()}
     if estimator.history is not None:
         history = estimator.history

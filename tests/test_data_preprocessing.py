@@ -89,6 +89,26 @@ def test_all_bad_files_are_listed_at_once(tmp_path):
     assert not (tmp_path / "cache").exists()                            # nor remembered as good
 
 
+def test_git_lfs_pointers_are_one_line(tmp_path):
+    for actor in ("01", "02", "03"):
+        path = tmp_path / f"Actor_{actor}" / clip_name(actor=actor)
+        path.parent.mkdir()
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 73000\n")
+    with pytest.raises(UserError) as raised:
+        dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=1)
+    _, line = str(raised.value).splitlines()
+    assert line.startswith("  3 files, such as") and line.endswith("are Git LFS pointers, not sound: git lfs pull")
+
+
+def test_a_cut_clip_is_used_and_named_in_the_report(tmp_path):
+    whole = write(tmp_path, f"Actor_01/{clip_name()}")
+    cut = write(tmp_path, f"Actor_02/{clip_name(actor='02')}")
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    clips = dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=1)
+    text = dp.data_report(corpora.find_corpus(tmp_path), clips)
+    assert f"promises more sound than the 1.0 s that are there: 1 ({cut.name})" in text and whole.name not in text
+
+
 def test_the_report_counts(mixed_folder, tmp_path):
     found = corpora.find_corpus(mixed_folder)
     text = dp.data_report(found, dp.survey(found.clips, tmp_path / "cache", jobs=1))
@@ -461,27 +481,56 @@ def test_when_another_process_was_faster_its_entry_is_used(clips, plain, tmp_pat
     assert len(list(cache_dir.iterdir())) == len(ALL)
 
 
-@pytest.mark.parametrize("damage", [
-    lambda path: path.write_bytes(b""), lambda path: path.write_bytes(path.read_bytes()[:-10]), os.remove],
-    ids=["empty", "cut off", "missing"])
-def test_a_damaged_entry_is_named(damage, clips, plain, tmp_path):
-    built = dp.build_features(clips[:2], plain, tmp_path, jobs=1)
-    entry = built.folders["mfcc"]
-    damage(Path(entry) / "lengths.npy")
-    with pytest.raises(UserError, match=rf"{entry}: damaged \(.*\); delete it, and the next run makes it"):
-        dp.build_features(clips[:2], plain, tmp_path, jobs=1)
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
 
 
-def test_leftovers_of_a_killed_process_do_no_harm(clips, plain, tmp_path):
-    plain = replace(plain, names=("mel",))
-    entry = f"features-mel-{dp.features_key(clips[:2], plain)}"
-    same_id, running, old = (tmp_path / f"{entry}.{process}.partial" for process in (os.getpid(), "other", "old"))
-    for folder in (same_id, running, old):                              # in containers process ids repeat
-        folder.mkdir()
-        (folder / "sequences.npy").write_bytes(b"half")
-    os.utime(old, (0, 0))
-    assert dp.build_features(clips[:2], plain, tmp_path, jobs=1).lengths["mel"].shape == (2, 1)
-    assert {path.name for path in tmp_path.iterdir()} == {entry, running.name}
+def zero_a_block(path):
+    content = path.read_bytes()
+    path.write_bytes(content[:128] + bytes(80) + content[208:])            # the first frames, behind the header
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), zero_a_block, flip_a_bit, os.remove],
+                         ids=["empty", "zeros", "a bit", "missing"])
+def test_a_damaged_entry_is_named_and_made_anew(damage, clips, plain, tmp_path, capsys):
+    whole = dp.build_features(clips[:2], plain, tmp_path / "whole", jobs=1)
+    entry = Path(dp.build_features(clips[:2], plain, tmp_path, jobs=1).folders["mfcc"])
+    damage(entry / "sequences.npy")
+    assert_same(dp.build_features(clips[:2], plain, tmp_path, jobs=1), whole)
+    assert re.search(rf"{entry}: damaged \(sequences.npy .*\), made anew", capsys.readouterr().err)
+
+
+def test_a_damaged_survey_is_named_and_made_anew(demo_folder, tmp_path, capsys):
+    first = dp.survey(clips_in(demo_folder), tmp_path, jobs=1)
+    (facts,) = tmp_path.glob("survey-*/facts.csv")
+    facts.write_text("".join(facts.read_text().splitlines(True)[:9]))           # half of it, cut between two lines
+    pd.testing.assert_frame_equal(dp.survey(clips_in(demo_folder), tmp_path, jobs=1), first)
+    assert "facts.csv has" in capsys.readouterr().err
+
+
+def test_other_sound_of_the_same_size_and_time_is_noticed(demo_folder, tmp_path):
+    folder = shutil.copytree(demo_folder, tmp_path / "data")
+    first = dp.survey(clips_in(folder), tmp_path, jobs=1)
+    path, stat = Path(first.path[0]), os.stat(first.path[0])
+    samples, rate = soundfile.read(path, dtype="int16")
+    soundfile.write(path, samples[::-1], rate)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert os.stat(path).st_size == stat.st_size and os.stat(path).st_mtime_ns == stat.st_mtime_ns
+    assert (dp.survey(clips_in(folder), tmp_path, jobs=1).sound != first.sound).tolist() == [True] + [False] * 15
+
+
+def test_a_clip_that_changes_after_the_survey_is_an_error_and_nothing_is_kept(demo_folder, plain, tmp_path):
+    folder = shutil.copytree(demo_folder, tmp_path / "data")
+    clips = dp.survey(clips_in(folder), tmp_path / "survey", jobs=1)[:3]
+    shutil.copy(clips.path[0], clips.path[2])
+    with pytest.raises(UserError, match=rf"{clips.file[2]}: has changed since the clips were surveyed; start again"):
+        dp.build_features(clips, plain, tmp_path / "cache", jobs=1)
+    Path(clips.path[2]).write_text("no sound")
+    with pytest.raises(UserError, match=rf"{clips.file[2]}: not readable as audio"):
+        dp.build_features(clips, plain, tmp_path / "cache", jobs=1)
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_disk_too_small_for_the_features_is_an_error_before_they_are_filled(clips, plain, tmp_path, monkeypatch):
@@ -510,3 +559,15 @@ def test_ravdess_is_what_its_authors_published(ravdess, tmp_path):
         "03-01-03-01-02-01-20.wav", "03-01-06-01-01-02-20.wav"}
     assert [list(same) for _, same in clips.groupby("recording").file if len(same) > 1] == [
         ["03-01-03-01-02-01-07.wav", "03-01-03-01-02-02-07.wav"]]
+
+
+def test_what_a_corpus_lacks_is_said_in_the_report(tmp_path):
+    rows = [("a.wav", "sad", "01"), ("b.wav", "sad", "1"), ("c.wav", "happy", "2"), ("d.wav", "happy", "2"),
+            ("e.wav", "awe", "2")]
+    for number, (name, _, _) in enumerate(rows):
+        write(tmp_path, name, tone(hz=200 + 50 * number))
+    (tmp_path / "my.csv").write_text("path,emotion,speaker\n" + "\n".join(map(",".join, rows)) + "\n")
+    corpus = corpora.find_corpus(tmp_path / "my.csv")
+    text = dp.data_report(corpus, dp.survey(corpus.clips, tmp_path / "cache", jobs=1))
+    assert "warning: a single clip of awe, so it is in training or in test" in text and "of sad" not in text
+    assert "warning: speakers '01' and '1' are taken for two" in text

@@ -171,7 +171,8 @@ def finished(tmp_path, corpus, monkeypatch):
                 "validation_predictions.csv": table.to_csv(index=False),
                 "svm.npz" if name in ("svm", "dtw") else "model.keras": b""})
         write_json(tmp_path / "config.json", dict(
-            format=2, fit_ids=fit_ids, n_folds=2, classes=EMOTIONS, feature_params=dict(hop_length=512, sr=1024),
+            format=runs.FORMAT, fit_ids=fit_ids, n_folds=2, classes=EMOTIONS,
+            feature_params=dict(hop_length=512, sr=1024),
             settings={"MODELS": {name: {"input": kind} for name, kind in MODELS.items()}}))
         write_json(tmp_path / "environment.json", {})
         clips = pd.DataFrame(dict(file=corpus.files, actor=np.arange(N_CLIPS) % 3))

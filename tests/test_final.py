@@ -11,6 +11,7 @@ from commands import run
 import config
 from ser.errors import UserError
 from ser.files import write_json
+from ser.folders import write_folder
 from study import final, inference, runs
 from study.segments import load_segments
 from study.tasks import Task
@@ -39,7 +40,8 @@ def test_it_is_calibrated_by_its_folds_and_reports_no_accuracy_of_its_own(given_
     metrics = json.loads((folder / "metrics.json").read_text())
     assert "accuracy" not in metrics and metrics["epochs"] == EPOCHS["mlp"]
     assert {path.name for path in folder.iterdir()} == {
-        "model.keras", "preprocessing.json", "metrics.json", "history.csv", "validation_predictions.csv"}
+        "manifest.json", "model.keras", "preprocessing.json", "metrics.json", "history.csv",
+        "validation_predictions.csv"}
 
 
 def test_it_was_trained_on_all_clips(given_away):
@@ -93,7 +95,7 @@ def test_predict_prefers_it(given_away, demo, predicts):
     assert inference.select_models(given_away) == {given_away / f"final/mfcc-{best}": 1.0}
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
     done = predicts([clip, "--run", "demo"], given_away.parents[1])
-    assert done.returncode == 0 and f"final/mfcc-{best}" in done.stdout
+    assert done.returncode == 0 and f"final/mfcc-{best}" in done.stderr
 
 
 def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_path, capsys):
@@ -104,8 +106,10 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
     feature, model = folder.name.split("-")
     hashes = json.loads((run_folder / "config.json").read_text())
     for fold in (0, 1):
-        metrics = run_folder / f"fits/{folder.name}-fold{fold}/metrics.json"
-        write_json(metrics, json.loads(metrics.read_text()) | {"fit_id": f"new{fold}"})
+        fit = run_folder / f"fits/{folder.name}-fold{fold}"
+        files = {path.name: path.read_bytes() for path in fit.iterdir() if path.name != "manifest.json"}
+        metrics = json.dumps(json.loads(files["metrics.json"]) | {"fit_id": f"new{fold}"})
+        write_folder(fit, files | {"metrics.json": metrics})
         hashes["fit_ids"][f"{folder.name}-fold{fold}"] = f"new{fold}"
     write_json(run_folder / "config.json", hashes)
     assert next(iter(inference.select_models(run_folder))) != folder
@@ -115,7 +119,7 @@ def test_predict_leaves_one_alone_that_other_fits_came_after(given_away, tmp_pat
 def test_an_svm_on_all_clips_knows_them(given_away, demo):
     folder = given_away / "final/mfcc-dtw"
     assert {path.name for path in folder.iterdir()} == {
-        "svm.npz", "preprocessing.json", "metrics.json", "validation_predictions.csv"}
+        "manifest.json", "svm.npz", "preprocessing.json", "metrics.json", "validation_predictions.csv"}
     clips = pd.read_csv(given_away / "clips.csv").sample(20, random_state=0)
     paths = {path.name: path for path in (demo[0] / "cache/demo-corpus").rglob("*.wav")}
     model = inference.load_model(folder)

@@ -52,7 +52,7 @@ def test_answers_are_those_of_training(demo, corpus, tmp_path, model, predicts):
     asked = [] if model is None else ["--model", f"results/demo/fits/mfcc-{model}-fold1"]
     done = predicts([corpus, "--run", "demo", *asked, "--csv", tmp_path / "out.csv"], demo[0])
     assert done.returncode == 0, done.stderr
-    folder = demo[0] / re.search("model: (.*)", done.stdout).group(1)
+    folder = demo[0] / re.search("model: (.*)", done.stderr).group(1)
     if model is None:
         fits = pd.read_csv(demo[0] / "results/demo/fits.csv").query("model != 'ensemble'")
         best = fits.groupby("model").validation_accuracy.mean()
@@ -278,6 +278,9 @@ def test_a_copied_folder_is_the_same_model_whatever_it_is_called(corpus, fits, t
 def test_a_damaged_model_is_one_clear_line(corpus, fits, tmp_path, file, content, words, predicts):
     shutil.copytree(fits / "mfcc-svm-fold0", tmp_path / "fit")
     (tmp_path / "fit" / file).write_text(content)
+    damaged = predicts([next(corpus.rglob("*.wav")), "--model", tmp_path / "fit"], tmp_path)
+    assert damaged.returncode == 2 and f"damaged ({file} has" in damaged.stderr
+    (tmp_path / "fit/manifest.json").unlink()                   # a folder put together by hand
     done = predicts([next(corpus.rglob("*.wav")), "--model", tmp_path / "fit"], tmp_path)
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and re.search(words, done.stderr)
 
@@ -298,3 +301,28 @@ def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     table = inference.predict_segments(silent, [], ["sad", "happy"], inference.Calibration(1.0, 0.5))
     predict.draw_timelines(table, tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}
+
+
+# -- for pipes -------------------------------------------------------------------------------------
+def test_only_the_table_goes_to_standard_output(corpus, fits, tmp_path, predicts):
+    clip, model = next(corpus.rglob("*.wav")), fits / "mfcc-svm-fold0"
+    done = predicts([clip, "--model", model, "--csv", tmp_path / "a.csv"], tmp_path)
+    assert done.stdout.startswith("file ") and "model: " in done.stderr and "written: " in done.stderr
+    piped = predicts([clip, "--model", model, "--csv", "-"], tmp_path)
+    assert piped.returncode == 0 and piped.stdout == (tmp_path / "a.csv").read_text()
+
+
+def test_a_folder_as_phones_and_macos_leave_it(corpus, fits, tmp_path, predicts):
+    """Sound, what macOS puts beside it, a folder with a name like sound, a recording that needs a decoder."""
+    clip, model = next(corpus.rglob("*.wav")), fits / "mfcc-svm-fold0"
+    for name in ("good.wav", "a\nb.wav"):
+        shutil.copy(clip, tmp_path / name)
+    (tmp_path / "._good.wav").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "__MACOSX/good.wav").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "New Recording 3.m4a").write_bytes(b"\0\0\0\x1cftypM4A \0\0\0\0" + bytes(400))
+    done = predicts([tmp_path, "--model", model, "--csv", tmp_path / "out.csv", "--jobs", "1"], tmp_path)
+    assert done.returncode == 1 and "1 of 3 could not be used" in done.stderr
+    assert "New Recording 3.m4a: M4A or MP4" in done.stderr
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 3 and "a\\x0ab.wav" in done.stdout

@@ -34,7 +34,7 @@ def answers_of(folder, predicts, clips, *arguments):
     done = predicts([*clips, "--csv", "out.csv", *arguments], folder)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(folder / "out.csv").sort_values("file")
-    return done.stdout, table[P].to_numpy()
+    return done.stderr, table[P].to_numpy()
 
 
 def own_inputs(folder, fit, clips):
@@ -63,7 +63,7 @@ def test_of_a_stranger_the_mean_of_the_training_speakers_is_taken(folder, predic
     fit = "results/demo-adapted/fits/mfcc-linear-fold0"
     clips = speakers_clips(folder)[:2]
     printed, p = answers_of(folder, predicts, clips, "--model", fit)
-    assert "this model takes everyone for an average speaker; recordings that are all of one: --same-speaker" in printed
+    assert "this model subtracts the training speakers' mean; recordings that are all of one: --same-speaker" in printed
     model, x = own_inputs(folder, fit, clips)
     typical = np.array(model.metadata["speaker_mean"])
     expected = model.estimator.predict_proba(
@@ -83,14 +83,14 @@ def test_what_is_known_of_other_speakers_is_of_training_speakers(folder):
 
 def test_the_run_that_is_adapted_is_found(folder, predicts):
     done = predicts([folder / "cache/demo-corpus/Actor_01", "--run", "demo", "--same-speaker"], folder)
-    assert done.returncode == 0 and "model: results/demo-adapted/" in done.stdout
+    assert done.returncode == 0 and "model: results/demo-adapted/" in done.stderr
 
 
 def test_where_there_is_none_it_says_so_and_answers(folder, predicts):
     (folder / "results/other").symlink_to("demo")
     done = predicts([*speakers_clips(folder)[:2], "--run", "other", "--same-speaker"], folder)
-    assert done.returncode == 0 and "not adapted to the speaker: there are no models in other-adapted;" in done.stdout
-    assert "-adapted/fits" not in done.stdout
+    assert done.returncode == 0 and "not adapted to the speaker: there are no models in other-adapted;" in done.stderr
+    assert "-adapted/fits" not in done.stderr
 
 
 def test_models_on_frames_are_adapted_by_real_frames():

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score
 import config
 from ser import corpora, demo_corpus
 from ser.errors import UserError
+from ser.folders import find_damage
 from ser.signals import defer_interrupts
 from study import runs
 
@@ -165,7 +166,7 @@ def stop(cwd, sign, when):
 
 
 STOPS = {
-    "during extraction": lambda cwd: any(cwd.glob("cache/features-*.partial")),
+    "during extraction": lambda cwd: any(cwd.glob("cache/.draft-*-features-*")),
     "before the first fit": lambda cwd: any(cwd.glob("results/demo/folds.csv")),
     "after the first fit": lambda cwd: any(cwd.glob("results/demo/fits/mfcc-mlp-fold0")),
 }
@@ -189,7 +190,7 @@ def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_
     how["env"] = how["env"] | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", KILL_WHILE_WRITING, *SHORT, "--jobs", "1"], capture_output=True,
                             timeout=HANG_SECONDS, **how)
-    assert killed.returncode == -signal.SIGKILL and list(tmp_path.glob("results/demo/fits/.*.partial"))
+    assert killed.returncode == -signal.SIGKILL and list(tmp_path.glob("results/demo/fits/.draft-*"))
     assert not list(tmp_path.glob("results/demo/fits/mfcc-*"))
     stop(tmp_path, signal.SIGKILL, STOPS["after the first fit"])    # or after the second, on a slow machine
     done = run("train.py", *SHORT, "--jobs", 1, cwd=tmp_path)
@@ -287,16 +288,18 @@ def test_help_loads_no_tensorflow(tmp_path, script):
     assert not any(name in done.stderr for name in ("tensorflow", "keras", "pandas"))
 
 
-def test_damaged_files_of_a_run_are_one_clear_line(demo, tmp_path):
+def test_damaged_files_of_a_run_are_named_and_made_anew(demo, tmp_path):
+    """The cut table of a fit, and an array of the cache: the same digits again, and nothing else is redone."""
     folder = shutil.copytree(demo[0], tmp_path / "copy")
     fit, (cache,) = folder / "results/demo/fits/mfcc-mlp-fold0", folder.glob("cache/features-mfcc-*")
+    whole = digits(folder)
     for path in (fit / "predictions.csv", cache / "lengths.npy"):
         content = path.read_bytes()
-        path.write_bytes(b"")
-        done = run("train.py", *SHORT, cwd=folder)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
-        assert "damaged" in done.stderr and "delete" in done.stderr and path.parent.name in done.stderr
-        path.write_bytes(content)
+        path.write_bytes(content[:-50])
+    done = run("train.py", *SHORT, cwd=folder)
+    assert done.returncode == 0 and f"{path.parent.name}: damaged (lengths.npy has" in done.stderr
+    assert "mfcc-mlp-fold0: damaged (predictions.csv has" in done.stdout and "1 finished before, 1 to do" in done.stdout
+    assert digits(folder) == whole and find_damage(fit) is None and find_damage(cache) is None
 
 
 def test_a_setting_that_cannot_work_is_one_line_before_anything_is_written(tmp_path):

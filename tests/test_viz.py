@@ -240,7 +240,7 @@ def test_a_run_is_read_alike_with_and_without_its_fits(tmp_path):
             "validation_predictions.csv": table.to_csv(index=False),
             "history.csv": "member,epoch,loss,kept\n0,1,0.5,1\n0,2,0.4,0\n"})
     fit_ids = {runs.fit_name("mfcc", "cnn1d", fold): "now" for fold in (0, 1)}
-    write_json(run / "config.json", {"format": 2, "fit_ids": fit_ids, "n_folds": 2})
+    write_json(run / "config.json", {"format": runs.FORMAT, "fit_ids": fit_ids, "n_folds": 2})
     write_json(run / "environment.json", {"python": "3"})
     for name in ("clips.csv", "folds.csv"):
         write_csv(run / name, table)

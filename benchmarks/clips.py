@@ -145,8 +145,8 @@ def predictor(implementation, network, settings):
     estimator = networks.NetworkEnsemble(len(labels))
     estimator.network = network
     metadata = dict(labels=labels, feature="mfcc", input="frames", n_frames=n_frames, seconds=settings.CLIP_SECONDS,
-                    speaker_mean=None, training_range={}, mean=[0.0], std=[1.0], temperature=1.0,
-                    loading=extraction.loading, params=extraction.params)
+                    speaker_mean=None, training_range={}, mean=[0.0] * settings.N_MFCC,
+                    std=[1.0] * settings.N_MFCC, temperature=1.0, loading=extraction.loading, params=extraction.params)
     models = [inference.Model("cnn1d", estimator, metadata)]
     args = SimpleNamespace(window=None, hop=1.0, jobs=-1)
 

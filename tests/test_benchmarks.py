@@ -1,5 +1,6 @@
 """The benchmarks run, on a few clips and frames; both implementations do the same work; no time is judged."""
 import json
+import random
 import re
 import sys
 from pathlib import Path
@@ -13,7 +14,20 @@ from sounds import tone, write
 
 import data_preprocessing as data
 import features
-from benchmarks import adaptation, baseline, clips, fits, processors, report, robustness, run, scaling, timnet
+from benchmarks import (
+    adaptation,
+    baseline,
+    clips,
+    faults,
+    fits,
+    processors,
+    report,
+    robustness,
+    run,
+    scaling,
+    spoilt,
+    timnet,
+)
 from study import fitting
 from study.backend import keras, tf, use_one_thread
 
@@ -376,3 +390,25 @@ def test_clips_to_adapt_by_are_drawn_and_one_sided_ones_are_tested_on_the_others
     assert all(len(set(adapting)) == len(adapting) for adapting, _ in found.values())
     adapting, testing = found["angry clips alone"]
     assert set(emotions[adapting]) == {"angry"} and "angry" not in emotions[testing] and len(testing) == 15
+
+
+# -- faults ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("series", [spoilt.models, spoilt.inputs])
+def test_what_is_spoilt_is_answered_or_one_line(series):
+    row = series(12, random.Random(1))
+    assert row["spoilt"] == 12 == row["answered"] + row["one_line"] and not row["other_errors"]
+
+
+def test_random_settings_are_within_their_limits():
+    rng, limits = random.Random(0), faults.config.__annotations__
+    settings = SimpleNamespace(N_MELS=8, N_GAUSS=8)
+    for name in set(limits) - faults.LEFT_ALONE:
+        for _ in range(20):
+            value = faults.draw(limits[name], rng)
+            assert limits[name].violation(value, settings) is None or isinstance(limits[name], faults.Each), name
+
+
+def test_the_page_of_faults_explains_each_series():
+    text = faults.page({"kills": dict(hit=30, other_digits=0), "races": dict(races=100, half=0)}, 600)
+    assert "| kills | train.py --demo is killed (SIGKILL) at a random moment" in text
+    assert "| hit 30, other digits 0 |" in text

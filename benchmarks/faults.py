@@ -1,0 +1,261 @@
+"""What goes wrong elsewhere, done on purpose, often, and counted: a longer series than tests/ has time for.
+
+    python benchmarks/faults.py                 all series, writes benchmarks/FAULTS.md; about 50 minutes on two cores
+    python benchmarks/faults.py kills --n 5     one of them, in short; prints its row
+
+kills       train.py --demo is killed (SIGKILL) at a random moment, until it was hit; the same command then finishes it.
+            The digits must be those of a run that nobody disturbed; no process may be left after 10 seconds
+interrupts  the same with Ctrl-C, sent to the whole group of processes as a terminal does: one line on standard error
+races       two processes write one fit over and over while a third reads it: whole, of one of the two
+models      a saved model, spoilt at random: an answer or one line, no other error
+inputs      a sound file, spoilt at random, or no sound at all: an answer or one line, no other error
+settings    random settings within their limits through train.py on a tiny corpus: a result or one line
+"""
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import config
+from benchmarks import spoilt
+from ser import demo_corpus
+from ser.files import write_atomically
+from ser.folders import clear_drafts, find_damage, write_folder
+from ser.settings import Each, Interval, OneOf, Real, Whole
+
+NUMBERS = dict(kills=30, interrupts=30, races=100, models=200, inputs=200, settings=200)
+DEMO = [sys.executable, str(HERE.parent / "train.py"), "--demo", "--models", "svm", "dtw", "mlp", "--jobs", "2",
+        "--set", "N_AUGMENTED=1", "--set", "MODELS.mlp.epochs=2"]
+LEFT_SECONDS = 10               # that a worker may live on after its driver
+# Settings of one value that would take hours or are of networks; their limits have tests of their own.
+LEFT_ALONE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN_NAME", "CLASSES", "DEFAULT_FEATURES",
+              "DEFAULT_MODELS", "MODELS", "RECIPES", "RECIPE", "PROTOCOL", "ADAPT", "ENCODER", "ENCODER_BLOCKS",
+              "ENCODER_FRAMES_BLOCK", "ALTERATIONS", "N_AUGMENTED", "PRECISION"}
+MANY = 4                        # copies, at most: a hundred are as good as four, and slow
+
+
+# -- a study that is disturbed ---------------------------------------------------------------------
+def kills(n, rng):
+    """SIGKILL of the driver."""
+    return disturb(n, rng, lambda process: process.kill(), quiet=False)
+
+
+def interrupts(n, rng):
+    """Ctrl-C in a terminal."""
+    return disturb(n, rng, lambda process: os.killpg(process.pid, signal.SIGINT), quiet=True)
+
+
+def disturb(n, rng, how, quiet):
+    """Stop `train.py --demo` at random moments, n times -> row of figures."""
+    row = dict(hit=0, other_digits=0, left_processes=0, more_than_a_line=0, tracebacks=0)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.time()
+        subprocess.run(DEMO, cwd=folder, capture_output=True, check=True)
+        whole, seconds = digits(Path(folder)), time.time() - began - 3         # 3: for the clips of the corpus
+        while row["hit"] < n:
+            shutil.rmtree(Path(folder) / "results")
+            for cached in Path(folder).glob("cache/[fs]*-*"):
+                shutil.rmtree(cached)
+            with open(Path(folder) / "printed", "w") as file:       # a pipe would be held open by its workers
+                process = subprocess.Popen(DEMO, cwd=folder, stdout=subprocess.DEVNULL, stderr=file,
+                                           start_new_session=True)
+            time.sleep(rng.uniform(0.3, seconds))
+            if process.poll() is not None:
+                continue
+            how(process)
+            process.wait()
+            row["hit"] += 1
+            row["left_processes"] += count_left(process.pid)
+            printed = [line for line in (Path(folder) / "printed").read_text().split("\n")
+                       if line.strip() and "%|" not in line]
+            row["more_than_a_line"] += quiet and len(printed) > 1
+            row["tracebacks"] += quiet and any("Traceback" in line for line in printed)
+            subprocess.run(DEMO, cwd=folder, capture_output=True, check=True)
+            row["other_digits"] += digits(Path(folder)) != whole
+    return row
+
+
+def digits(folder):
+    """All that a run reports but its times."""
+    found = {}
+    for fit in sorted((folder / "results/demo/fits").iterdir()):
+        metrics = json.loads((fit / "metrics.json").read_text())
+        metrics.pop("fit_seconds")
+        found[fit.name] = (metrics, (fit / "predictions.csv").read_text())
+    return found
+
+
+def count_left(group):
+    """Processes of a group that are still there after LEFT_SECONDS."""
+    until = time.time() + LEFT_SECONDS
+    while time.time() < until:
+        left = [stat for stat in Path("/proc").glob("[0-9]*/stat") if in_group(stat, group)]
+        if not left:
+            return 0
+        time.sleep(0.2)
+    return len(left)
+
+
+def in_group(stat, group):
+    with contextlib.suppress(OSError):
+        state, _, own_group, *_ = stat.read_text().rsplit(")", 1)[1].split()
+        return int(own_group) == group and state != "Z"
+    return False
+
+
+# -- races -----------------------------------------------------------------------------------------
+def races(n, rng):
+    """Two writers and a reader of one fit; killed in the middle every other time."""
+    row, start = dict(races=0, half=0, absent_at_the_end=0), multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "mfcc-mlp-fold0"
+        for _ in range(n):
+            writers = [start.Process(target=write_often, args=(folder, text)) for text in ("one", "two")]
+            for writer in writers:
+                writer.start()
+            until = time.time() + rng.uniform(0.5, 1.0)
+            while time.time() < until:
+                row["half"] += folder.exists() and not is_whole(folder) and folder.exists() and not is_whole(folder)
+            for writer in writers:
+                writer.kill()
+                writer.join()
+            clear_drafts(Path(parent))
+            row["absent_at_the_end"] += not is_whole(folder)
+            row["races"] += 1
+    return row
+
+
+def write_often(folder, text):
+    while True:
+        write_folder(folder, {"metrics.json": text, "table.csv": text * 10_000})
+
+
+def is_whole(folder):
+    """Whether a folder is one of the two that were written; read three times, as it may be replaced meanwhile."""
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            text = (folder / "metrics.json").read_text()
+            if (folder / "table.csv").read_text() == text * 10_000 and not find_damage(folder):
+                return True
+    return False
+
+
+# -- settings --------------------------------------------------------------------------------------
+def settings(n, rng):
+    """Five random settings at once, each anywhere within its limits or at an end of them."""
+    row = dict(settings=0, trained=0, one_line=0, other_errors=0)
+    with tempfile.TemporaryDirectory() as folder:
+        demo_corpus.write_corpus(Path(folder) / "clips", actors=4, intensities=(1,))
+        known = {name: limit for name, limit in config.__annotations__.items() if name not in LEFT_ALONE}
+        for _ in range(n):
+            drawn = {name: draw(known[name], rng) for name in rng.sample(sorted(known), 5)}
+            words = [word for name, value in drawn.items() for word in ("--set", f"{name}={value!r}")]
+            done = subprocess.run(
+                [sys.executable, str(HERE.parent / "train.py"), "--data-dir", "clips", "--features", "mfcc", "gauss",
+                 "--models", "svm", "dtw", "linear", "--protocol", "stratified", "--run", "x", "--jobs", "2", "--set",
+                 f"N_AUGMENTED={rng.randint(0, MANY)}", "--set", "DEFAULT_FEATURES=('mfcc',)", *words],
+                cwd=folder, capture_output=True, text=True)
+            row["settings"] += 1
+            lines = done.stderr.strip().splitlines()
+            outcome = "trained" if done.returncode == 0 else \
+                "one_line" if done.returncode == 2 and len(lines) == 1 else "other_errors"
+            row[outcome] += 1
+            if outcome == "other_errors":
+                print(drawn, done.returncode, "\n".join(lines[-5:]), file=sys.stderr)
+            shutil.rmtree(Path(folder) / "results", ignore_errors=True)
+            shutil.rmtree(Path(folder) / "cache", ignore_errors=True)
+    return row
+
+
+def draw(limit, rng):
+    """A value within a limit of config.py."""
+    if isinstance(limit, Whole | Real):
+        low, high = (1 if isinstance(end, str) else end for end in (limit.low, limit.high))
+        if isinstance(limit.high, str):
+            high = 8
+        value = rng.choice([low, high, rng.uniform(low, high), low * (high / low) ** rng.random() if low > 0 else low])
+        value = int(value) if isinstance(limit, Whole) else value
+        return None if limit.optional and rng.random() < 0.1 else value
+    if isinstance(limit, Interval):
+        return tuple(sorted(rng.choice([limit.low, limit.high, rng.uniform(limit.low, limit.high)]) for _ in range(2)))
+    if isinstance(limit, OneOf):
+        return rng.choice(limit.values)
+    assert isinstance(limit, Each)
+    return ()
+
+
+SERIES = dict(kills=kills, interrupts=interrupts, races=races, models=spoilt.models, inputs=spoilt.inputs,
+              settings=settings)
+
+
+# -- page ------------------------------------------------------------------------------------------
+def page(rows, seconds):
+    """The page, in Markdown: {series: row of figures}."""
+    about = {line.split()[0]: " ".join(line.split()[1:]) for line in joined(__doc__.split("\n\n")[2])}
+    counted = {name: ", ".join(f"{key} {value}".replace("_", " ") for key, value in row.items())
+               for name, row in rows.items()}
+    lines = [f"| {name} | {about[name]} | {counts} |" for name, counts in counted.items()]
+    return f"""# Faults, done on purpose
+
+`python benchmarks/faults.py`, {seconds / 60:.0f} minutes on {os.cpu_count()} cores. Shorter series of the same kinds
+are in `tests/`.
+
+| series | what is done, and what is expected | counted |
+|---|---|---|
+{chr(10).join(lines)}
+
+## What is not promised
+- A folder of a fit that is replaced is absent for some microseconds between two renames. Who reads then sees no fit; a
+  process that is killed there leaves the older one, which the next command puts back.
+- Hashes tell damage, not malice: whoever can write to a folder can write its manifest as well.
+- A clip that is changed while it is read, on a disk that keeps no time of the change, is noticed only where features
+  are extracted.
+- The memory of what a model describes is bounded by the size of its layers, not counted; weights in HDF5 are read by
+  h5py, sound by libsndfile and FFmpeg, whose own faults are theirs.
+- On Windows nothing of this was run: no signals are kept from workers there, and drafts are cleared after a day.
+"""
+
+
+def joined(text):
+    """Lines of a table in a docstring; indented ones belong to the line before."""
+    lines = []
+    for line in text.splitlines():
+        if line.startswith(" "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return lines
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("series", nargs="*", help=f"some of {', '.join(NUMBERS)} (default: all, and the page)")
+    parser.add_argument("--n", type=int, help="how often (default: 30 to 200)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    args = parser.parse_args()
+    unknown = set(args.series) - set(NUMBERS)
+    if unknown:
+        parser.error(f"no series {min(unknown)}: {', '.join(NUMBERS)}")
+    began, rows = time.time(), {}
+    for name in args.series or NUMBERS:
+        rows[name] = SERIES[name](args.n or NUMBERS[name], random.Random(f"{args.seed} {name}"))
+        print(name, rows[name], flush=True)
+    if not args.series:
+        with write_atomically(HERE / "FAULTS.md") as tmp_path:
+            tmp_path.write_text(page(rows, time.time() - began), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,8 @@ from pathlib import Path
 from ser.settings import Each, Interval, Model, Models, OneOf, Real, Recipes, Text, Whole
 
 # -- data ------------------------------------------------------------------------------------------
-DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: this folder. $RAVDESS_DIR goes first
+DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: this folder. RAVDESS_DIR in the
+                                            # environment takes precedence
 CACHE_DIR: Text() = Path("cache")           # extracted features, about 1.3 GB; safe to delete, rebuilt in a minute
 RESULTS_DIR: Text() = Path("results")       # one folder per run
 VISUALIZATIONS_DIR: Text() = Path("visualizations")     # where viz.py puts its pictures
@@ -29,7 +30,7 @@ TRIM_DB: Real(1, 200, optional=True) = 30.0     # dB; cuts ends this far below t
                                             # speaker-independent accuracy by 3 to 5 points, and shortens the clips
 LEVEL: OneOf(("recorded", "peak", "speech")) = "recorded"       # of a clip: as it is, a cue in RAVDESS (calm peaks near
                                             # -30 dBFS, angry near -9) that depends on the microphone elsewhere; or made
-                                            # equal, by the largest sample or by the loudest half second
+                                            # equal: "peak", the largest sample; "speech", the loudest half second
 CLIP_SECONDS: Real(0.1, 60) = 2.95          # s; shorter clips are padded (networks ignore it), longer keep their middle
 
 # -- features --------------------------------------------------------------------------------------
@@ -45,9 +46,9 @@ F_MAX: Real(1, 96_000, optional=True) = None        # Hz; upper edge of both; No
 CEPSTRAL_DECAY: Real(1, 1000, optional=True) = 15.0     # coefficient k weighs exp(-k / this), standardised: fine
                                             # spectral detail counts less. 8 keeps little but the envelope; None: all 1
 TOP_DB: Real(1, 1000) = 80.0                # dB; what lies further below a clip's maximum is raised to this floor
-MEAN_SUBTRACTION: Real(0, 1) = 0.0          # share of a clip's own mean that is taken off each column: voice, level
-                                            # and microphone are in that mean, and some of the emotion. 0.5 helps with
-                                            # new speakers, and harms with known ones
+MEAN_SUBTRACTION: Real(0, 1) = 0.0          # share of a clip's own mean that is taken off each column: the mean
+                                            # carries speaker, level and microphone, but also some emotion. 0.5 helps
+                                            # with new speakers, and harms with known ones
 
 # -- features of a pretrained encoder: --features whisper whisper_frames ----------------------------
 ENCODER: Text() = "openai/whisper-base"     # a name on huggingface.co, or a local model.safetensors; needs
@@ -62,7 +63,7 @@ STRETCH_RATE: Interval(0.25, 4) = (0.8, 1.2)            # speed: 0.8 is slower a
 PITCH_SEMITONES: Interval(-24, 24) = (-2.0, 2.0)        # semitones; wider makes voices less natural
 NOISE_SNR_DB: Interval(-100, 200) = (30.0, 50.0)        # dB below the clip's power, white noise; under 30 it hurts
 VOCAL_TRACT_WARP: Interval(0.5, 2) = (1.0, 1.0)         # factor on the frequencies of a copy's spectrum, as of a
-                                            # shorter (above 1) or longer vocal tract: other voices. No encoder sees it
+                                            # shorter (above 1) or longer vocal tract: other voices. Not for an encoder
 ALTERATIONS: Each((), empty=True) = ()      # what rooms, microphones and channels do to a recording: rows of
                                             # ser.alterations.ALTERATIONS. A copy gets each of them with a chance of 0.4
 
@@ -79,7 +80,7 @@ ADAPT: OneOf(("none", "speaker")) = "none"  # speaker: each speaker's features a
 # -- models ----------------------------------------------------------------------------------------
 DEFAULT_MODELS: Each(()) = ("cnn1d", "bilstm", "hybrid", "mlp", "svm", "dtw")   # rows of MODELS, where --models is none
 # What is fitted, its input, its name; of networks: epochs (at most), clips per step, optimizer, learning rate at first.
-# Muon makes a step as long in every direction of a matrix, and takes fewer epochs than AdamW (Adam with weight decay).
+# Muon orthogonalises the step of each weight matrix, and takes fewer epochs than AdamW (Adam with weight decay).
 MODELS: Models() = {
     "cnn1d":  Model("model:cnn1d",              "frames",      "1-D CNN",   20, 128, "adamw", 4e-3),
     "bilstm": Model("model:bilstm",             "frames",      "BiLSTM",    12, 128, "muon",  8e-3),
@@ -100,7 +101,7 @@ MIXUP_ALPHA: Real(0, 100) = 0.2             # Beta(alpha, alpha) mixes pairs of 
 LABEL_SMOOTHING: Real(0, 0.9) = 0.1         # share of each target spread over all classes
 TIME_MASK_SECONDS: Real(0, 60) = 0.35       # s; SpecAugment blanks up to so long a stretch per clip and epoch; 0: off
 FREQ_MASK_FRACTION: Real(0, 1) = 0.17       # SpecAugment blanks up to this share of the columns; 0: off
-CHECKPOINT: OneOf(("last", "best")) = "last"    # weights kept: of the last epoch, so that none is picked for luck
+CHECKPOINT: OneOf(("last", "best")) = "last"    # weights kept: of the last epoch, so that none is chosen by chance
                                             # on a hundred validation clips; or of the best validation accuracy
 EARLY_STOPPING_PATIENCE: Whole(0, 10**6) = 8    # epochs without better validation accuracy, then stop ("best" only)
 LR_SCHEDULE: OneOf(("cosine", "plateau")) = "cosine"    # learning rate: half a cosine down to zero over the epochs; or

@@ -1,6 +1,7 @@
 """What a user can mend is a UserError: one line on standard error, exit status 2, no traceback."""
 import contextlib
 import os
+import select
 import sys
 import warnings
 
@@ -22,12 +23,22 @@ def run_command(script, main, arguments):
     try:
         main(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # what is left to print at the end
-        sys.exit(PIPE_CLOSED)
     except (UserError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and is_closed(sys.stdout):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())      # what is left to print at the end
+            sys.exit(PIPE_CLOSED)
         print(f"{script}: error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def is_closed(stream):
+    """Whether a stream is a pipe that nobody reads any more."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (AttributeError, OSError):                       # Windows; a stream that is no file
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 @contextlib.contextmanager

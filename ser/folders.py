@@ -44,8 +44,11 @@ def new_folder(folder, replace=False):
         if replace:
             put_in_place(draft, folder)
         else:
-            with contextlib.suppress(OSError) if folder.exists() else contextlib.nullcontext():
+            try:
                 os.replace(draft, folder)
+            except OSError:
+                if not folder.exists():
+                    raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 

@@ -11,6 +11,7 @@ import pytest
 from commands import HANG_SECONDS, ROOT
 
 from ser import cache, names
+from ser.errors import run_command
 from ser.files import as_csv, read_csv, write_atomically, write_csv, write_json
 
 NAMES = ["=1+1", "+49", "-1", "@home", "'=quoted", "\tTab", "01", "1", "anna", "O'Brien", "'", "", "None", "NA", "true"]
@@ -60,6 +61,15 @@ def test_a_reader_that_closes_the_output_ends_a_command_quietly():
     done = subprocess.run(["bash", "-c", words, "bash", program], cwd=ROOT, capture_output=True, text=True,
                           timeout=HANG_SECONDS)
     assert (done.stdout, done.stderr, done.returncode) == ("line\n", "", 141)
+
+
+def test_another_broken_pipe_is_an_error(capsys):
+    def fails(_):
+        raise BrokenPipeError(32, "Broken pipe", "a socket")
+
+    with pytest.raises(SystemExit) as stop:
+        run_command("x.py", fails, None)
+    assert stop.value.code == 2 and "x.py: error: [Errno 32] Broken pipe: 'a socket'" in capsys.readouterr().err
 
 
 # -- names -----------------------------------------------------------------------------------------

@@ -146,6 +146,21 @@ def test_a_new_folder_does_not_replace_that_of_a_faster_process(tmp_path):
     assert (tmp_path / "entry" / "x").read_text() == "of another" and len(files_of(tmp_path)) == 2
 
 
+def test_a_process_that_is_faster_at_the_last_moment_is_no_error(tmp_path, monkeypatch):
+    """Its folder appears after the look whether there is one, and before the rename."""
+    rename = os.replace
+
+    def overtaken(old, new):
+        monkeypatch.setattr(folders.os, "replace", rename)
+        folders.write_folder(tmp_path / "entry", {"x": "of another"})
+        rename(old, new)
+
+    with folders.new_folder(tmp_path / "entry") as draft:
+        (draft / "x").write_text("mine")
+        monkeypatch.setattr(folders.os, "replace", overtaken)
+    assert (tmp_path / "entry" / "x").read_text() == "of another" and names_in(tmp_path) == ["entry"]
+
+
 def test_a_block_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), folders.new_folder(tmp_path / "entry") as draft:
         (draft / "x").write_text("half")

@@ -8,6 +8,7 @@ process that asked, which alone writes.
 """
 import contextlib
 import math
+import os
 import socket
 import uuid
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ser.errors import UserError
-from ser.signals import interrupts_kept_from_children
+from ser.signals import begin_worker, interrupts_kept_from_children
 
 BACKENDS = ("loky", "dask", "ray")
 PROJECT = Path(__file__).parents[1]
@@ -44,7 +45,8 @@ def parallel_backend(name, scheduler=None, jobs=None):
     """
     import joblib
     with {"loky": loky, "dask": dask, "ray": ray}[name](scheduler) as (backend, failures, share, delayed):
-        with joblib.parallel_config(backend=backend):
+        begin = dict(initializer=begin_worker, initargs=(os.getpid(),)) if name == "loky" else {}
+        with joblib.parallel_config(backend=backend, **begin):
             workers = joblib.effective_n_jobs(-1)
             try:
                 yield Workers(min(jobs or workers, workers) if name != "loky" else jobs or workers, share, delayed)

@@ -72,6 +72,14 @@ def follow_driver(driver):
         threading.Thread(target=end_with, args=(driver,), name=WATCH, daemon=True).start()
 
 
+def begin_worker(driver):
+    """Called when a worker of this machine begins, before it has a task: as `follow_driver`, and over if its driver is
+    gone by now."""
+    if os.getppid() != driver:
+        os._exit(1)
+    follow_driver(driver)
+
+
 def end_with(parent):
     """End this process as soon as its parent is gone, whatever it is doing."""
     while os.getppid() == parent:

@@ -153,3 +153,26 @@ def is_running(process):
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+IDLE = """
+import time
+import joblib, psutil
+from ser import parallel
+with parallel.parallel_backend("loky") as workers:          # one task for two workers
+    for _ in parallel.run([joblib.delayed(print)(end="")], 2):
+        print("ready", *[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_worker_without_a_task_ends_with_its_driver_too():
+    pytest.importorskip("psutil")
+    driver = subprocess.Popen([sys.executable, "-c", IDLE], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    workers = list(map(int, driver.stdout.readline().split()[1:]))
+    driver.kill()
+    driver.wait()
+    until = time.monotonic() + 60
+    while any(map(is_running, workers)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert len(workers) >= 2 and not any(map(is_running, workers))

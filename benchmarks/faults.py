@@ -6,6 +6,9 @@
 kills       train.py --demo is killed (SIGKILL) at a random moment, until it was hit; the same command then finishes it.
             The digits must be those of a run that nobody disturbed; no process may be left after 10 seconds
 interrupts  the same with Ctrl-C, sent to the whole group of processes as a terminal does: one line on standard error
+workers     train.py --demo on a dask cluster of two workers, one of which is killed while it has fits to do: the same
+            digits
+scheduler   the same, where it is the scheduler that is killed: one line, exit status 2
 races       two processes write one fit over and over while a third reads it: whole, of one of the two
 models      a saved model, spoilt at random: an answer or one line, no other error
 inputs      a sound file, spoilt at random, or no sound at all: an answer or one line, no other error
@@ -30,14 +33,16 @@ sys.path.insert(0, str(HERE.parent))
 
 import config
 from benchmarks import spoilt
+from benchmarks.cluster import dask_cluster
 from ser import demo_corpus
 from ser.files import write_atomically
 from ser.folders import clear_drafts, find_damage, write_folder
 from ser.settings import Each, Interval, OneOf, Real, Whole
 
-NUMBERS = dict(kills=30, interrupts=30, races=100, models=200, inputs=200, settings=200)
+NUMBERS = dict(kills=30, interrupts=30, workers=10, scheduler=3, races=100, models=200, inputs=200, settings=200)
 DEMO = [sys.executable, str(HERE.parent / "train.py"), "--demo", "--models", "svm", "dtw", "mlp", "--jobs", "2",
         "--set", "N_AUGMENTED=1", "--set", "MODELS.mlp.epochs=2"]
+FITS_SECONDS = 12               # that the fits of DEMO take on two workers, at least
 LEFT_SECONDS = 10               # that a worker may live on after its driver
 # Settings of one value that would take hours or are of networks; their limits have tests of their own.
 LEFT_ALONE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN_NAME", "CLASSES", "DEFAULT_FEATURES",
@@ -87,6 +92,52 @@ def disturb(n, rng, how, quiet):
     return row
 
 
+def workers(n, rng):
+    """A worker of a cluster of two is killed while fits are under way, n times -> row of figures."""
+    row = dict(hit=0, other_digits=0, errors=0)
+    for done, found, whole in on_cluster(n, rng, victim=1):
+        row["hit"] += 1
+        row["errors"] += done != 0
+        row["other_digits"] += found != whole
+    return row
+
+
+def scheduler(n, rng):
+    """The scheduler is killed while fits are under way."""
+    row = dict(hit=0, more_than_a_line=0, other_status=0)
+    for done, printed, _ in on_cluster(n, rng, victim=0):
+        row["hit"] += 1
+        row["other_status"] += done != 2
+        row["more_than_a_line"] += len(printed) != 1
+    return row
+
+
+def on_cluster(n, rng, victim):
+    """Kill a process of a dask cluster in the middle of `train.py --demo`: 0 the scheduler, 1 a worker. Yields the exit
+    status, its digits (of 0: the lines on standard error), and the digits of a run that nobody disturbed."""
+    words = [*DEMO, "--backend", "dask", "--scheduler"]
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent) / "study"
+        folder.mkdir()
+        subprocess.run(DEMO, cwd=folder, capture_output=True, check=True)           # the cache is there from now on
+        whole, hit = digits(folder), 0
+        while hit < n:
+            shutil.rmtree(folder / "results")
+            with dask_cluster(parent) as (address, *processes), open(f"{parent}/printed", "w") as file:
+                process = subprocess.Popen([*words, address], cwd=folder, stdout=subprocess.PIPE, stderr=file,
+                                           text=True)
+                for line in process.stdout:
+                    if "side by side" in line:
+                        break
+                time.sleep(rng.uniform(0, FITS_SECONDS))
+                (processes[0] if victim == 0 else rng.choice(processes[1])).kill()
+                if process.poll() is None:
+                    hit += 1
+                    process.communicate()
+                    lines = [line for line in Path(f"{parent}/printed").read_text().splitlines() if "%|" not in line]
+                    yield process.returncode, digits(folder) if victim else lines, whole
+
+
 def digits(folder):
     """All that a run reports but its times."""
     found = {}
@@ -127,12 +178,13 @@ def races(n, rng):
                 writer.start()
             until = time.time() + rng.uniform(0.5, 1.0)
             while time.time() < until:
-                row["half"] += folder.exists() and not is_whole(folder) and folder.exists() and not is_whole(folder)
+                row["half"] += look(folder) == "half"
             for writer in writers:
                 writer.kill()
                 writer.join()
             clear_drafts(Path(parent))
-            row["absent_at_the_end"] += not is_whole(folder)
+            row["absent_at_the_end"] += look(folder) == "absent"
+            row["half"] += find_damage(folder) is not None
             row["races"] += 1
     return row
 
@@ -142,14 +194,31 @@ def write_often(folder, text):
         write_folder(folder, {"metrics.json": text, "table.csv": text * 10_000})
 
 
-def is_whole(folder):
-    """Whether a folder is one of the two that were written; read three times, as it may be replaced meanwhile."""
-    for _ in range(3):
-        with contextlib.suppress(OSError):
-            text = (folder / "metrics.json").read_text()
-            if (folder / "table.csv").read_text() == text * 10_000 and not find_damage(folder):
-                return True
-    return False
+def look(folder):
+    """What is in a folder's place: "whole", "half" or "absent". Its files are read through one handle on it, as by name
+    one could be of the older folder and the next of the newer one."""
+    while True:
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return "absent"
+        try:
+            text, table, manifest = (read_in(handle, name) for name in ("metrics.json", "table.csv", "manifest.json"))
+            if None not in (text, table, manifest) and table == text * 10_000 and len(json.loads(manifest)) == 2:
+                return "whole"
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(folder), os.fstat(handle)):
+                    return "half"                   # else it was replaced meanwhile, and is being removed: look again
+        finally:
+            os.close(handle)
+
+
+def read_in(handle, name):
+    """The text of a file in an open folder; None where it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        with open(name, opener=lambda path, flags: os.open(path, flags, dir_fd=handle)) as file:
+            return file.read()
+    return None
 
 
 # -- settings --------------------------------------------------------------------------------------
@@ -196,8 +265,8 @@ def draw(limit, rng):
     return ()
 
 
-SERIES = dict(kills=kills, interrupts=interrupts, races=races, models=spoilt.models, inputs=spoilt.inputs,
-              settings=settings)
+SERIES = dict(kills=kills, interrupts=interrupts, workers=workers, scheduler=scheduler, races=races,
+              models=spoilt.models, inputs=spoilt.inputs, settings=settings)
 
 
 # -- page ------------------------------------------------------------------------------------------

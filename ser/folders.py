@@ -7,6 +7,7 @@
 The folder of a fit and the entries of the cache are such.
 """
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -70,9 +71,9 @@ def put_in_place(draft, folder):
             os.replace(folder, old)
         try:
             os.replace(draft, folder)
-        except OSError:
-            if not folder.exists():
-                with contextlib.suppress(FileNotFoundError):
+        except OSError as problem:
+            if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not folder.exists():
+                with contextlib.suppress(OSError):
                     os.replace(old, folder)
                 raise
             shutil.rmtree(old, ignore_errors=True)

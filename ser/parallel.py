@@ -7,6 +7,7 @@ data set: it is sent the project's modules, and each task brings its sound or it
 process that asked, which alone writes.
 """
 import contextlib
+import logging
 import math
 import os
 import socket
@@ -110,6 +111,7 @@ def dask(scheduler):
     distributed = import_optional("distributed", "requirements-dask.txt")
     import joblib
     from distributed.protocol import serialize_bytes  # as dask sends everything between its own processes
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)      # what it would say, the UserError says
     start = f"start it with `dask scheduler`, and workers with `dask worker {scheduler} --nworkers 2 --nthreads 1`"
 
     class Array(distributed.WorkerPlugin):          # local classes travel by value: workers need no module for them
@@ -169,8 +171,9 @@ def dask(scheduler):
         register("code", Code({str(path.relative_to(PROJECT)): path.read_text(encoding="utf-8")
                                for folder in (".", "ser", "study") for path in PROJECT.joinpath(folder).glob("*.py")}))
         try:
-            yield "dask", (distributed.scheduler.KilledWorker, distributed.client.FutureCancelledError), \
-                share, delayed
+            yield "dask", (distributed.scheduler.KilledWorker,), share, delayed
+        except distributed.client.FutureCancelledError as problem:
+            raise UserError(f"dask: the scheduler at {scheduler} does not answer any more. {GO_ON}") from problem
         finally:
             SHARED.clear()
             if client.status == "running":

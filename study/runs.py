@@ -15,7 +15,7 @@ import pandas as pd
 from ser import metrics
 from ser.errors import UserError
 from ser.files import read_csv, write_csv
-from ser.folders import clear_drafts, find_damage, write_folder
+from ser.folders import NO_MANIFEST, clear_drafts, find_damage, write_folder
 from study import ensemble
 
 RUN_TABLES = {"fits": "fits.csv", "predictions": "predictions.csv.gz", "validation": "validation_predictions.csv.gz",
@@ -55,8 +55,9 @@ def checked_fits(run):
     if parent.exists():
         clear_drafts(parent)
     for folder in sorted(parent.glob("[!.]*")):
-        fits[folder] = find_damage(folder, ["metrics.json", *FIT_TABLES.values()]) or \
-            json.loads((folder / "metrics.json").read_text())
+        names = ["metrics.json", *FIT_TABLES.values()]
+        damage = find_damage(folder, names) and find_damage(folder, names)      # once more: it may just be replaced
+        fits[folder] = damage or json.loads((folder / "metrics.json").read_text())
     return fits
 
 
@@ -69,7 +70,8 @@ def collect_fits(run, fit_ids):
     tables = {name: [] for name in RUN_TABLES}
     for folder, fit in checked_fits(run).items():
         if isinstance(fit, str):
-            print(f"{folder}: damaged, so left out ({fit}); train.py trains it again", file=sys.stderr)
+            what = "made by an earlier version" if fit == NO_MANIFEST else "damaged"
+            print(f"{folder}: {what}, so left out ({fit}); train.py trains it again", file=sys.stderr)
             continue
         if fit.get("fit_id") != fit_ids.get(folder.name, "none"):
             continue

@@ -1,4 +1,5 @@
 """Folders that are whole or absent: manifests, damage of every kind, processes that race or are killed."""
+import errno
 import multiprocessing
 import os
 import re
@@ -166,3 +167,18 @@ def test_a_block_that_fails_leaves_nothing(tmp_path):
         (draft / "x").write_text("half")
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_that_replace_an_older_folder_at_once_are_no_error(folder, monkeypatch):
+    """The other one's folder is there when this one is renamed, and moved aside again right after."""
+    rename, calls = os.replace, []
+
+    def overtaken(old, new):
+        calls.append(new)
+        if len(calls) == 2:                         # 1: the older one moved aside
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        rename(old, new)
+
+    monkeypatch.setattr(folders.os, "replace", overtaken)
+    folders.write_folder(folder, {"x": "newer"})
+    assert (folder / "x").read_text() == "newer" and names_in(folder.parent) == [folder.name]

@@ -1,9 +1,7 @@
 """The study on a real dask scheduler with two worker processes, and on a local ray, over loopback."""
-import contextlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,32 +12,9 @@ import pytest
 from commands import HANG_SECONDS, ROOT, SHORT, UNNOISY, digits, run
 from joblib.externals.loky import get_reusable_executor
 
+from benchmarks.cluster import dask_cluster
 from ser import parallel
 from ser.errors import UserError
-
-
-@contextlib.contextmanager
-def dask_cluster(folder, workers=2, threads=1):
-    """A scheduler and worker processes, none of them in the project's folder: gives the address and the workers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    start = lambda *words: subprocess.Popen(                                                        # noqa: E731
-        [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]], cwd=folder, text=True,
-        env={**UNNOISY, "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    processes = [start("scheduler", "--port", address.split(":")[1], "--no-dashboard")]
-    try:
-        processes += [start("worker", address, "--no-nanny", "--no-dashboard", "--nthreads", str(threads))
-                      for _ in range(workers)]
-        import distributed
-        with distributed.Client(address, timeout=HANG_SECONDS) as client:
-            client.wait_for_workers(workers, timeout=HANG_SECONDS)
-        yield address, processes[1:]
-    finally:
-        for process in processes[::-1]:
-            process.kill()
-            process.wait()
 
 
 def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
@@ -50,7 +25,7 @@ def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
     pytest.importorskip("distributed")
     study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
     study.mkdir(), elsewhere.mkdir()
-    with dask_cluster(elsewhere) as (address, workers):
+    with dask_cluster(elsewhere) as (address, _, workers):
         done = run_with_killed_workers(tmp_path / "killed", 1, "--demo", "--models", "mlp", "dtw", "--backend", "dask",
                                        "--scheduler", address, cwd=study)
         assert [worker.poll() for worker in workers].count(None) == 1
@@ -132,7 +107,7 @@ def mlps(demo):
 def test_a_cluster_of_one_worker_will_do(tmp_path):
     """joblib then runs the tasks in the driver, which has the arrays as well."""
     pytest.importorskip("distributed")
-    with dask_cluster(tmp_path, workers=1) as (address, _):
+    with dask_cluster(tmp_path, workers=1) as (address, *_):
         done = run("train.py", "--demo", "--models", "svm", "--backend", "dask", "--scheduler", address, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 fits, 0 finished before, 2 to do, 1 side by side" in done.stdout
@@ -140,7 +115,7 @@ def test_a_cluster_of_one_worker_will_do(tmp_path):
 
 def test_workers_with_more_threads_are_refused(tmp_path):
     pytest.importorskip("distributed")
-    with dask_cluster(tmp_path, workers=1, threads=2) as (address, _):
+    with dask_cluster(tmp_path, workers=1, threads=2) as (address, *_):
         with pytest.raises(UserError, match="--nthreads 1"):
             with parallel.parallel_backend("dask", address):
                 raise AssertionError("not reached")

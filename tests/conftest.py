@@ -83,6 +83,13 @@ def demo(tmp_path_factory):
     return folder, SimpleNamespace(returncode=code, stdout=out, stderr=err)
 
 
+@pytest.fixture
+def with_cache(demo, tmp_path):
+    """A folder where `train.py --demo` finds its clips and features, and no run yet."""
+    shutil.copytree(demo[0] / "cache", tmp_path / "study" / "cache")
+    return tmp_path / "study"
+
+
 @pytest.fixture(scope="session")
 def one_thread():
     """TensorFlow's threads can only be set before its first network: whoever makes one asks for this."""

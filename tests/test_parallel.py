@@ -104,11 +104,11 @@ def mlps(demo):
     return {name: fit for name, fit in digits(demo[0]).items() if "-mlp-" in name}
 
 
-def test_a_cluster_of_one_worker_will_do(tmp_path):
+def test_a_cluster_of_one_worker_will_do(with_cache, tmp_path):
     """joblib then runs the tasks in the driver, which has the arrays as well."""
     pytest.importorskip("distributed")
     with dask_cluster(tmp_path, workers=1) as (address, *_):
-        done = run("train.py", "--demo", "--models", "svm", "--backend", "dask", "--scheduler", address, cwd=tmp_path)
+        done = run("train.py", "--demo", "--models", "svm", "--backend", "dask", "--scheduler", address, cwd=with_cache)
     assert done.returncode == 0, done.stderr
     assert "2 fits, 0 finished before, 2 to do, 1 side by side" in done.stdout
 

@@ -87,10 +87,10 @@ def test_a_saved_model_predicts_the_same_from_its_folder_alone(demo, one_thread)
         assert np.allclose(p, expected[[f"p_{name}" for name in metadata["labels"]]].astype(float), atol=1e-5)
 
 
-def test_order_subset_and_parallelism_change_no_digit(demo, tmp_path):
-    done = run("train.py", "--demo", "--models", "mlp", "cnn1d", "--folds", 1, "--jobs", 1, cwd=tmp_path)
+def test_order_subset_and_parallelism_change_no_digit(demo, with_cache):
+    done = run("train.py", "--demo", "--models", "mlp", "cnn1d", "--folds", 1, "--jobs", 1, cwd=with_cache)
     assert done.returncode == 0, done.stderr
-    whole, part = digits(demo[0]), digits(tmp_path)
+    whole, part = digits(demo[0]), digits(with_cache)
     assert set(part) == {"mfcc-mlp-fold1", "mfcc-cnn1d-fold1"}
     assert all(part[name] == whole[name] for name in part)
 
@@ -203,8 +203,8 @@ def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_asked_to_stop_it_says_how_to_go_on(tmp_path, sign):
-    code, out, err = stop(tmp_path, sign, STOPS["before the first fit"])
+def test_asked_to_stop_it_says_how_to_go_on(with_cache, sign):
+    code, out, err = stop(with_cache, sign, STOPS["before the first fit"])
     assert code not in (0, -signal.SIGKILL) and "goes on from here" in err and "Traceback" not in err
 
 
@@ -262,16 +262,16 @@ def test_what_the_clips_rule_out_is_one_clear_line(tmp_path, arguments, words):
     assert not list(tmp_path.glob("results")) and not list(tmp_path.glob("cache/features*"))
 
 
-def test_unseen_speakers_are_unseen_by_training_and_its_choices(tmp_path):
+def test_unseen_speakers_are_unseen_by_training_and_its_choices(with_cache):
     """`--cv loso` end to end on the demo corpus: one actor out, whole actors validate."""
-    done = run("train.py", "--demo", "--protocol", "loso", "--models", "svm", "--folds", 0, cwd=tmp_path)
+    done = run("train.py", "--demo", "--protocol", "loso", "--models", "svm", "--folds", 0, cwd=with_cache)
     assert done.returncode == 0, done.stderr
     assert "leave one speaker out, speaker-independent" in done.stdout
-    folds = pd.read_csv(tmp_path / "results/demo-loso/folds.csv")
+    folds = pd.read_csv(with_cache / "results/demo-loso/folds.csv")
     assert folds.groupby("actor").split_0.nunique().eq(1).all()
     assert set(folds.split_0) == {"train", "validation 1", "validation 2", "test"}       # three voices, two networks
     assert (folds.fold.nunique(), folds[folds.split_0 == "test"].actor.nunique()) == (folds.actor.nunique(), 1)
-    assert "protocol" in pd.read_csv(tmp_path / "results/demo-loso/summary.csv")
+    assert "protocol" in pd.read_csv(with_cache / "results/demo-loso/summary.csv")
 
 
 def test_viz_of_a_missing_run_is_one_clear_line(tmp_path):
@@ -447,7 +447,8 @@ def test_data_that_cannot_be_used_is_one_line(own, words, says):
 
 # -- real data -------------------------------------------------------------------------------------
 def test_an_mlp_fold_on_ravdess_is_well_above_chance(ravdess, tmp_path):
-    done = run("train.py", "--quick", "--models", "mlp", "--features", "mfcc", "--data-dir", ravdess, cwd=tmp_path)
+    done = run("train.py", "--quick", "--models", "mlp", "--features", "mfcc", "--data-dir", ravdess, "--set",
+               "N_AUGMENTED=0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1440 clips" in done.stdout and "warning" not in done.stdout
     summary = pd.read_csv(tmp_path / "results/quick/summary.csv")

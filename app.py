@@ -1,4 +1,4 @@
-"""A page to try the models: upload or record speech, see its emotions over time. Needs `requirements-app.txt`.
+"""A page to try the models: upload or record speech, see its emotions over time. Needs gradio: pip install -e ".[app]"
 
     python app.py                   then open the address that it prints; the page is seen from this machine alone
     python app.py --run demo        the models of another run
@@ -50,6 +50,7 @@ from ser import plots
 from ser.files import draft_path
 from ser.folders import clear_drafts
 from ser.recording import open_recording
+from ser.settings import install_command
 from study import inference, ready
 from study.segments import one_per_window, segment_recording
 
@@ -173,7 +174,7 @@ def main(args):
         try:
             import gradio
         except ImportError as problem:
-            raise UserError(f"the page needs gradio ({problem}): pip install -r requirements-app.txt") from problem
+            raise UserError(f"the page needs gradio ({problem}): {install_command('app')}") from problem
         fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
         built = page(offered, note).queue(max_size=LONGEST_QUEUE)
         built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,

@@ -7,16 +7,15 @@ setting without editing. A finished fit remembers the settings it was made with:
 features or augmentation all fits are done again, else those of the models that use it. Times are in seconds,
 frequencies in Hz, levels in dB.
 """
-from pathlib import Path
-
-from ser.settings import Each, Interval, Model, Models, OneOf, Real, Recipes, Text, Whole
+from ser.settings import Each, Interval, Model, Models, OneOf, Real, Recipes, Text, Whole, home_folder
 
 # -- data ------------------------------------------------------------------------------------------
-DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: this folder. RAVDESS_DIR in the
-                                            # environment takes precedence
-CACHE_DIR: Text() = Path("cache")           # extracted features, about 1.3 GB; safe to delete, rebuilt in a minute
-RESULTS_DIR: Text() = Path("results")       # one folder per run
-VISUALIZATIONS_DIR: Text() = Path("visualizations")     # where viz.py puts its pictures
+DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: the project's folder. RAVDESS_DIR in
+                                            # the environment takes precedence
+# The next three lie in the project's folder, or in $SER_HOME, wherever a command is started.
+CACHE_DIR: Text() = home_folder() / "cache"         # extracted features, 1.3 GB; safe to delete, made again in a minute
+RESULTS_DIR: Text() = home_folder() / "results"     # one folder per run
+VISUALIZATIONS_DIR: Text() = home_folder() / "visualizations"       # where viz.py puts its pictures
 RUN_NAME: Text() = "default"                # name of the run folder; another name keeps two experiments apart
 
 # The emotions of RAVDESS; their order is the label order everywhere: column k of a prediction is CLASSES[k].
@@ -52,7 +51,7 @@ MEAN_SUBTRACTION: Real(0, 1) = 0.0          # share of a clip's own mean that is
 
 # -- features of a pretrained encoder: --features whisper whisper_frames ----------------------------
 ENCODER: Text() = "openai/whisper-base"     # a name on huggingface.co, or a local model.safetensors; needs
-                                            # requirements-encoder.txt. $ENCODER_WEIGHTS: a file in place of the hub's
+                                            # extra encoder. $ENCODER_WEIGHTS: a file in place of the hub's
 ENCODER_BLOCKS: Each(tuple(range(33))) = (1, 2, 3, 4)   # blocks whose mean and standard deviation over time are the
                                             # feature whisper: the middle ones hold how something is said, the last what
 ENCODER_FRAMES_BLOCK: Whole(0, 32) = 3      # the block whose frames are the feature whisper_frames

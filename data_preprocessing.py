@@ -13,9 +13,10 @@ import argparse
 from pathlib import Path
 
 from ser.errors import UserError, run_command, with_path_in_error
+from ser.settings import home_folder
 from ser.signals import follow_driver, install_interrupt_handler
 
-DOWNLOAD_DIR = Path(__file__).parent / "ravdess"
+DOWNLOAD_DIR = home_folder() / "ravdess"
 MIN_BINS, MAX_SPECTRUM = 3, 10**8        # values of a spectrum: within the filters, and of a whole clip
 KINDS = {"sequences": "frames", "functionals": "functionals"}       # arrays of a feature, and the models' input
 
@@ -25,7 +26,7 @@ def parse(arguments=None):
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--check", metavar="PLACE", help="folder with clips, or a CSV of them (default: as train.py)")
     which.add_argument("--download", metavar="DIR", nargs="?", const=DOWNLOAD_DIR, type=Path,
-                       help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ beside this file, "
+                       help="fetch RAVDESS speech from Zenodo (208 MB) into DIR (default: ravdess/ in the project, "
                        "where train.py finds it), then report")
     which.add_argument("--clear-cache", action="store_true", help="remove the features that no run in RESULTS_DIR uses")
     return parser.parse_args(arguments)

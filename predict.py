@@ -3,7 +3,12 @@
     python predict.py clip.wav more.flac folder/        the emotion of each file, with all probabilities
     python predict.py talk.wav --window 3 --hop 1       emotion over time: a table and a picture per recording
     python predict.py folder/ --same-speaker            all of one speaker: adapted to the voice
+    python predict.py "calls/**/*.wav" --json           a JSON object per file, for jq and programs
+    find calls -name "*.wav" | python predict.py -      names from standard input, a line each; or a recording itself
     python predict.py --mic 3                           three seconds from the microphone
+
+    from predict import Recogniser                      the same from Python: study/recogniser.py
+    Recogniser.load().predict("clip.wav").label
 
 A model is the folder of a finished fit, such as results/default/fits/mfcc-cnn1d-fold0; before the first run it is the
 one that comes with the project (ready/). All that prediction needs is there (study/inference.py); config.py only says
@@ -19,13 +24,15 @@ import config
 from ser.errors import UserError, run_command
 from ser.signals import follow_driver, install_interrupt_handler, interrupts_kept_from_children
 
+STDOUT = Path("-")          # of --csv
 MIN_FILES_PARALLEL = 8      # fewer files are not worth starting processes for
 
 
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description="Emotion of speech files, by a model of train.py.")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="audio files, or folders (WAV, FLAC, MP3, OGG; with "
-                        "requirements-formats.txt also M4A, WebM, AAC)")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="audio files (WAV, FLAC, MP3, OGG; with PyAV also "
+                        "M4A, WebM, AAC), folders, or patterns such as '*.wav'; -: names from standard input, a line "
+                        "each, or one recording")
     parser.add_argument("--model", metavar="DIR", help="folder of a finished fit (default: of the model with the best "
                         "inner validation in the run)")
     parser.add_argument("--run", metavar="NAME", default=config.RUN_NAME,
@@ -36,6 +43,8 @@ def parse(arguments=None):
     parser.add_argument("--committee", dest="ensemble", action="store_true", help=argparse.SUPPRESS)    # its old name
     parser.add_argument("--csv", metavar="OUT", type=Path, help="also write a row per file (or window) to this file; "
                         "-: to standard output, in place of the table")
+    parser.add_argument("--json", action="store_true", help="print a JSON object per file (or window), a line each, in "
+                        "place of the table")
     parser.add_argument("--window", metavar="S", type=float, help="emotion over time, in windows of S seconds")
     parser.add_argument("--same-speaker", action="store_true", help="all recordings are of one speaker, in several "
                         "emotions: models of train.py --adapt speaker, where there are such, compare them with each "
@@ -52,6 +61,8 @@ def parse(arguments=None):
         parser.error("name audio files or folders, or --mic SECONDS, or --export FORMAT (one of the three)")
     if args.model and args.ensemble:
         parser.error("--ensemble takes models of the run; --model names one")
+    if args.json and args.csv == STDOUT:
+        parser.error("--json and --csv -: both would be standard output")
     if args.csv and args.csv.is_dir():
         parser.error(f"argument --csv: {args.csv} is a folder; name a file in it")
     if args.jobs == 0:
@@ -67,6 +78,12 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     install_interrupt_handler()
     ARGUMENTS = parse()
 
+import atexit
+import contextlib
+import glob
+import json
+import tempfile
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -77,29 +94,26 @@ from ser.formats import DECODED, READ, is_sound_file
 from ser.names import printable
 from ser.recording import open_recording
 from study import export, inference, ready
+from study.recogniser import Recogniser, as_answers, find_folder
 from study.segments import in_batches, load_segments
 
-STDOUT = Path("-")          # of --csv
 ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
 
 
 def main(args):
-    paths = audio_files(args.files)
     weights = choose_models(args)
-    models, folders = [inference.load_model(*item) for item in weights.items()], list(weights)
     if args.export:
-        return export_models(folders, args.export)
-    labels, calibration = inference.common_labels(models), inference.calibrate(weights)
-    if args.mic:
-        paths = [record_microphone(args.mic)]
-    say(f"{len(models)} models of {folders[0].parents[1].name}" if args.ensemble else f"model: {folders[0]}")
-    if inference.is_demo(folders[0]):
+        return export_models(list(weights), args.export)
+    paths = [record_microphone(args.mic)] if args.mic else audio_files(args.files)
+    recogniser, first = Recogniser(weights), next(iter(weights))
+    say(f"{len(weights)} models of {first.parents[1].name}" if args.ensemble else f"model: {first}")
+    if inference.is_demo(first):
         say(inference.DEMO_MODEL)
-    all_segments = iter_segments(paths, models, args)
-    if not args.same_speaker and any(model.metadata["speaker_mean"] is not None for model in models):
-        say("this model subtracts the training speakers' mean; recordings that are all of one: --same-speaker")
+    all_segments = iter_segments(paths, recogniser.specs, args)
     if args.same_speaker:
-        models, all_segments = adapt_to_speaker(models, all_segments, args)
+        recogniser, all_segments = adapt_to_speaker(recogniser, all_segments, args)
+    elif recogniser.can_adapt:
+        say("this model subtracts the training speakers' mean; recordings that are all of one: --same-speaker")
 
     tables, n_broken = [], 0
     for segments in in_batches(all_segments):
@@ -107,16 +121,20 @@ def main(args):
         for segment in broken:
             say(f"predict.py: {printable(segment['file'])}: {segment['problem']}")
         n_broken += len(broken)
-        tables.append(inference.predict_segments([segment for segment in segments if "problem" not in segment], models,
-                                                 labels, calibration))
+        tables.append(recogniser.table([segment for segment in segments if "problem" not in segment]))
+        if args.json:
+            for answer in as_answers(tables[-1], recogniser.labels):
+                print(json.dumps(answer.as_dict(), ensure_ascii=False), flush=True)
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     if not table.empty:
-        for_people = format_table(table, labels, calibration.threshold)
         rows = table.assign(file=table.file.map(printable)).round(6)
-        print(for_people if args.csv != STDOUT else as_csv(rows).rstrip("\n"))
+        if args.csv == STDOUT:
+            print(as_csv(rows), end="")
+        elif not args.json:
+            print(format_table(table, recogniser.labels, recogniser.calibration.threshold))
         if args.window:
-            draw_timelines(table, args.out, labels)
+            draw_timelines(table, args.out, recogniser.labels)
         if args.csv and args.csv != STDOUT:
             write_csv(args.csv, rows)
             say(f"written: {args.csv}")
@@ -127,7 +145,7 @@ def main(args):
 def choose_models(args):
     """The models that were asked for, {folder: weight}; that which comes with the project where there is no run yet."""
     if args.model:
-        return {Path(args.model): 1.0}
+        return {find_folder(args.model): 1.0}
     run = args.results_dir / args.run
     if args.same_speaker and any((args.results_dir / (args.run + ADAPTED)).glob("fits/*/preprocessing.json")):
         run = args.results_dir / (args.run + ADAPTED)
@@ -147,9 +165,13 @@ def export_models(folders, form):
 
 # -- sound -----------------------------------------------------------------------------------------
 def audio_files(names):
-    """Paths of the files named and of those in the folders named."""
+    """Paths of the files named, of those in the folders named, and of those that a pattern matches.
+
+    raises : UserError
+    """
     found = []
-    for path in map(Path, names):
+    for name in [one for given in names for one in (read_stdin() if given == "-" else [given])]:
+        path = Path(name)
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if is_sound_file(file, READ | DECODED))
             if not inside:
@@ -158,8 +180,28 @@ def audio_files(names):
         elif path.exists():
             found.append(path)
         else:
-            raise UserError(f"{printable(path)}: no such file")
+            matching = sorted(map(Path, glob.glob(name, recursive=True)))
+            if not matching:
+                raise UserError(f"{printable(name)}: no such file" + " matches" * glob.has_magic(name))
+            found += matching
     return list(dict.fromkeys(found))
+
+
+def read_stdin():
+    """What comes on standard input: names of files, a line each; or a recording, kept in a file until the end: its
+    name. raises : UserError"""
+    content = sys.stdin.buffer.read()
+    if not content.strip():
+        raise UserError("-: nothing comes on standard input; names of files, or a recording")
+    with contextlib.suppress(UnicodeDecodeError):
+        lines = content.decode().splitlines()
+        if all(map(str.isprintable, lines)):
+            return [line for line in lines if line.strip()]
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "stdin"
+    path.write_bytes(content)
+    return [str(path)]
 
 
 def record_microphone(seconds):
@@ -179,9 +221,8 @@ def record_microphone(seconds):
     return path
 
 
-def iter_segments(paths, models, args):
+def iter_segments(paths, specs, args):
     """The segments of all files, as load_segments gives them, with a progress bar over many files."""
-    specs = inference.input_specs(models)
     jobs = 1 if len(paths) < MIN_FILES_PARALLEL else args.jobs
     with interrupts_kept_from_children():
         of_files = joblib.Parallel(jobs, return_as="generator")(
@@ -196,17 +237,17 @@ def read_in_worker(driver, *what):
     return load_segments(*what)
 
 
-def adapt_to_speaker(models, segments, args):
-    """The models adapted to the speaker of all segments, and these; in words what was done, or why it was not."""
-    if all(model.metadata["speaker_mean"] is None for model in models):
+def adapt_to_speaker(recogniser, segments, args):
+    """The Recogniser adapted to the speaker of all segments, and these; in words what was done, or why it was not."""
+    if not recogniser.can_adapt:
         which = f"{args.model} was not trained so" if args.model else f"there are no models in {args.run}{ADAPTED}"
         say(f"not adapted to the speaker: {which}; python train.py --adapt speaker makes some")
-        return models, segments
+        return recogniser, segments
     segments = list(segments)
     n_windows = sum(len(segment.get("windows", ())) for segment in segments)
     say(f"adapted to the speaker of {n_windows} recordings or windows; right only if they are of one voice, and in "
-          "several emotions")
-    return inference.adapt_models(models, segments), segments
+        "several emotions")
+    return recogniser.adapted_to(segments), segments
 
 
 # -- what is shown ---------------------------------------------------------------------------------
@@ -216,12 +257,16 @@ def format_table(table, labels, threshold):
     names = table.file.map(printable)
     lines, width = [], max(4, *map(len, names))
     times = f"{'seconds':>14}  " if windows else ""
-    lines.append(f"{'file':{width}}  {times}{'emotion':12}" + "".join(f"{name:>10}" for name in labels))
+    columns = [max(10, 2 + len(name)) for name in labels]
+    word = max(12, 4 + max(map(len, [*labels, *table.label])))
+    lines.append(f"{'file':{width}}  {times}{'emotion':{word}}" + "".join(
+        f"{name:>{column}}" for name, column in zip(labels, columns)))
     for name, row, p in zip(names, table.itertuples(), table[[f"p_{name}" for name in labels]].to_numpy()):
         span = f"{row.start:6.1f} to{row.end:6.1f}  " if windows else ""
-        cells = "".join(f"{100 * value:10.0f}" if np.isfinite(value) else f"{'':10}" for value in p)
-        word = f"{row.label}{' ?' * row.unsure}"
-        lines.append(f"{name:{width}}  {span}{word:12}{cells}{'  ' * bool(row.note)}{row.note}")
+        cells = "".join(f"{100 * value:{column}.0f}" if np.isfinite(value) else " " * column
+                        for value, column in zip(p, columns))
+        answer = f"{row.label}{' ?' * row.unsure}"
+        lines.append(f"{name:{width}}  {span}{answer:{word}}{cells}{'  ' * bool(row.note)}{row.note}")
     lines.append(f"per cent; ?: low confidence, below {threshold:.0%}: of such validation clips fewer than two in "
                  "three were right")
     return "\n".join(lines)

@@ -42,6 +42,7 @@ from ser.settings import Each, Interval, OneOf, Real, Whole
 NUMBERS = dict(kills=30, interrupts=30, workers=10, scheduler=3, races=100, models=200, inputs=200, settings=200)
 DEMO = [sys.executable, str(HERE.parent / "train.py"), "--demo", "--models", "svm", "dtw", "mlp", "--jobs", "2",
         "--set", "N_AUGMENTED=1", "--set", "MODELS.mlp.epochs=2"]
+WHERE = {**os.environ, "SER_HOME": "."}     # runs lie where a command is started, not in the project
 FITS_SECONDS = 12               # that the fits of DEMO take on two workers, at least
 LEFT_SECONDS = 10               # that a worker may live on after its driver
 # Settings of one value that would take hours or are of networks; their limits have tests of their own.
@@ -67,14 +68,14 @@ def disturb(n, rng, how, quiet):
     row = dict(hit=0, other_digits=0, left_processes=0, more_than_a_line=0, tracebacks=0)
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
-        subprocess.run(DEMO, cwd=folder, capture_output=True, check=True)
+        subprocess.run(DEMO, cwd=folder, env=WHERE, capture_output=True, check=True)
         whole, seconds = digits(Path(folder)), time.time() - began - 3         # 3: for the clips of the corpus
         while row["hit"] < n:
             shutil.rmtree(Path(folder) / "results")
             for cached in Path(folder).glob("cache/[fs]*-*"):
                 shutil.rmtree(cached)
             with open(Path(folder) / "printed", "w") as file:       # a pipe would be held open by its workers
-                process = subprocess.Popen(DEMO, cwd=folder, stdout=subprocess.DEVNULL, stderr=file,
+                process = subprocess.Popen(DEMO, cwd=folder, env=WHERE, stdout=subprocess.DEVNULL, stderr=file,
                                            start_new_session=True)
             time.sleep(rng.uniform(0.3, seconds))
             if process.poll() is not None:
@@ -87,7 +88,7 @@ def disturb(n, rng, how, quiet):
                        if line.strip() and "%|" not in line]
             row["more_than_a_line"] += quiet and len(printed) > 1
             row["tracebacks"] += quiet and any("Traceback" in line for line in printed)
-            subprocess.run(DEMO, cwd=folder, capture_output=True, check=True)
+            subprocess.run(DEMO, cwd=folder, env=WHERE, capture_output=True, check=True)
             row["other_digits"] += digits(Path(folder)) != whole
     return row
 
@@ -119,13 +120,13 @@ def on_cluster(n, rng, victim):
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "study"
         folder.mkdir()
-        subprocess.run(DEMO, cwd=folder, capture_output=True, check=True)           # the cache is there from now on
+        subprocess.run(DEMO, cwd=folder, env=WHERE, capture_output=True, check=True)    # fills the cache
         whole, hit = digits(folder), 0
         while hit < n:
             shutil.rmtree(folder / "results")
             with dask_cluster(parent) as (address, *processes), open(f"{parent}/printed", "w") as file:
-                process = subprocess.Popen([*words, address], cwd=folder, stdout=subprocess.PIPE, stderr=file,
-                                           text=True)
+                process = subprocess.Popen([*words, address], cwd=folder, env=WHERE, text=True,
+                                           stdout=subprocess.PIPE, stderr=file)
                 for line in process.stdout:
                     if "side by side" in line:
                         break
@@ -235,7 +236,7 @@ def settings(n, rng):
                 [sys.executable, str(HERE.parent / "train.py"), "--data-dir", "clips", "--features", "mfcc", "gauss",
                  "--models", "svm", "dtw", "linear", "--protocol", "stratified", "--run", "x", "--jobs", "2", "--set",
                  f"N_AUGMENTED={rng.randint(0, MANY)}", "--set", "DEFAULT_FEATURES=('mfcc',)", *words],
-                cwd=folder, capture_output=True, text=True)
+                cwd=folder, env=WHERE, capture_output=True, text=True)
             row["settings"] += 1
             lines = done.stderr.strip().splitlines()
             outcome = "trained" if done.returncode == 0 else \

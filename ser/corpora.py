@@ -20,6 +20,7 @@ from ser.errors import UserError
 from ser.formats import is_sound_file
 from ser.manifest import read_manifest
 from ser.names import printable
+from ser.settings import home_folder
 
 # A file name of RAVDESS is seven two-digit codes: 03-01-06-01-02-01-12.wav. Field by field, what each may be.
 FIELDS = {
@@ -85,8 +86,8 @@ class Corpus:
 
 
 def data_dir(argument=None, default=None):
-    """Where to look for clips: the argument, else $RAVDESS_DIR, else `default`, else the project's folder."""
-    return Path(argument or os.environ.get("RAVDESS_DIR") or default or Path(__file__).parents[1])
+    """Where to look for clips: the argument, $RAVDESS_DIR, `default`, or the project's folder ($SER_HOME)."""
+    return Path(argument or os.environ.get("RAVDESS_DIR") or default or home_folder())
 
 
 def find_corpus(place, class_order=EMOTIONS):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ser.errors import UserError
+from ser.settings import install_command
 
 READ = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64"}
 DECODED = {".m4a", ".mp4", ".aac", ".webm", ".mka", ".wma", ".amr", ".3gp"}         # with PyAV, where it is installed
@@ -74,7 +75,7 @@ def decode(file, content, name, longest):
     try:
         import av
     except ImportError as problem:
-        raise UserError(f"{name}, for which a decoder is needed: pip install -r requirements-formats.txt"
+        raise UserError(f"{name}, for which a decoder is needed: {install_command('formats')}"
                         f"{convert_hint(file)}") from problem
     import soundfile
     content.seek(0)

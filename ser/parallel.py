@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ser.errors import UserError
+from ser.settings import install_command
 from ser.signals import begin_worker, interrupts_kept_from_children
 
 BACKENDS = ("loky", "dask", "ray")
@@ -108,7 +109,7 @@ def dask(scheduler):
     Scattered data would not do: dask drops copies that it takes for superfluous, and the last one dies with its worker.
     Tasks travel as bytes, so the scheduler, which looks into what it is given, needs none of our packages.
     """
-    distributed = import_optional("distributed", "requirements-dask.txt")
+    distributed = import_optional("distributed", "dask")
     import joblib
     from distributed.protocol import serialize_bytes  # as dask sends everything between its own processes
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)      # what it would say, the UserError says
@@ -185,7 +186,7 @@ def dask(scheduler):
 def ray(scheduler):
     """Ray's workers, on a running cluster or started here."""
     import joblib
-    ray_package = import_optional("ray", "requirements-ray.txt")
+    ray_package = import_optional("ray", "ray")
     from ray.util.joblib import ray_backend
 
     class Backend(ray_backend.RayBackend):
@@ -209,12 +210,12 @@ def ray(scheduler):
         ray_package.shutdown()
 
 
-def import_optional(package, requirements):
+def import_optional(package, extra):
     """A package that only some backends need. raises : UserError"""
     try:
         return __import__(package)
     except ImportError as problem:
-        raise UserError(f"{package} is not installed: pip install -r {requirements}") from problem
+        raise UserError(f"{package} is not installed: {install_command(extra)}") from problem
 
 
 def shutdown_workers():

@@ -6,9 +6,11 @@
 
 An hour at 48 kHz in stereo would be 1.4 GB; a long file is looked through once, then read where it is needed.
 """
+import io
 from dataclasses import dataclass
 
 import numpy as np
+import soundfile
 
 from ser.audio import (
     amplitude_note,
@@ -104,6 +106,28 @@ def open_recording(file, longest=LONGEST_SECONDS, in_memory=False):
     if seconds > longest:
         raise UserError(f"{seconds:.0f} s long; at most {longest} s are taken here")
     return scan_file(source, notes) if seconds > LONG_SECONDS and not in_memory else read_recording(source, notes)
+
+
+def sound_of_array(samples, rate):
+    """Samples (n,) or (n, channels) at `rate` Hz as an open WAV file, so that they take the way of any other sound.
+
+    samples : floats of full scale 1, or whole numbers, whose full scale is that of their type; raises : UserError
+    """
+    samples = np.asarray(samples)
+    if samples.ndim not in (1, 2) or not any(np.issubdtype(samples.dtype, kind) for kind in (
+            np.floating, np.signedinteger)):
+        raise UserError(f"samples of shape {samples.shape} and type {samples.dtype}; needed are (n,) or (n, channels), "
+                        "floats or signed whole numbers")
+    if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+        raise UserError(f"samples of shape {samples.shape}; (n, channels) is needed, so transpose them")
+    if not float(rate).is_integer() or not 0 < rate < 2**31:
+        raise UserError(f"a sample rate of {rate} Hz; a whole number is needed")
+    if np.issubdtype(samples.dtype, np.integer):
+        samples = samples / np.float32(np.iinfo(samples.dtype).max)
+    file = io.BytesIO()
+    soundfile.write(file, samples.astype(np.float32), int(rate), format="WAV", subtype="FLOAT")
+    file.seek(0)
+    return file
 
 
 def read_recording(file, notes=()):

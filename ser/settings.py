@@ -9,13 +9,30 @@
 Each(()) and OneOf(()) stand for the names of a table elsewhere, which `validate` is given.
 """
 import ast
+import os
 import re
+import shlex
 from numbers import Integral
 from numbers import Real as RealNumber
 from pathlib import Path
 from typing import NamedTuple
 
 from ser.errors import UserError
+
+PROJECT = Path(__file__).parents[1]
+
+
+def home_folder():
+    """Where the relative folders of config.py begin: $SER_HOME, else the project; as an empty path where that is the
+    working folder, which keeps messages short."""
+    home = Path(os.environ.get("SER_HOME") or PROJECT).absolute()
+    return Path() if home == Path.cwd() else home
+
+
+def install_command(extra):
+    """What installs the packages of one of the extras in pyproject.toml, to be pasted into a terminal."""
+    folder = "." if PROJECT == Path.cwd() else str(PROJECT)
+    return f"pip install -e {shlex.quote(f'{folder}[{extra}]')}"
 
 
 # -- limits ----------------------------------------------------------------------------------------

@@ -19,9 +19,10 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.files import file_sha256
+from ser.settings import install_command
 
 FILE, PREFIX = "model.safetensors", "model.encoder."
-INSTALL = "pip install -r requirements-encoder.txt"
+INSTALL = install_command("encoder")
 
 
 class Shape(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 from ser.errors import UserError
 from ser.files import write_atomically
 from ser.quiet import quiet_libraries
+from ser.settings import install_command
 from study import litert
 from study.inference import NETWORK_FILE
 
@@ -36,7 +37,7 @@ def export(folder, form):
                 run = {"litert": litert.compile_model, "onnx": onnx}[form](tmp_path)
         except ImportError as problem:
             raise UserError(f"--export {form} needs more packages ({problem}): "
-                            "pip install -r requirements-export.txt") from problem
+                            f"{install_command('export')}") from problem
         clips = [random_input(shape, fraction) for fraction in REAL_FRACTIONS]
         difference = max(float(np.abs(run(x) - networks.predict_proba(network, x)).max()) for x in clips)
         if difference > TOLERANCE:

@@ -5,6 +5,8 @@
 
 The file is made by study/export.py and gives the probabilities of the Keras model within 1e-5.
 """
+import threading
+
 import numpy as np
 
 from ser.quiet import quiet_libraries
@@ -23,10 +25,13 @@ def compile_model(path):
     except RuntimeError as problem:
         raise ValueError(f"{path.name} is damaged ({str(problem).splitlines()[0]})") from problem
 
+    alone = threading.Lock()                # the interpreter keeps what it is given between the three calls
+
     def run(x):
-        interpreter.set_tensor(given["index"], x)
-        interpreter.invoke()
-        return interpreter.get_tensor(asked["index"])
+        with alone:
+            interpreter.set_tensor(given["index"], x)
+            interpreter.invoke()
+            return interpreter.get_tensor(asked["index"])
     return run
 
 

@@ -16,6 +16,7 @@ from sounds import write
 
 import app
 from ser.files import this_machine
+from ser.settings import install_command
 
 STARTED = re.compile(r"http://127\.0\.0\.1:(\d+)")
 PATIENCE_MS = 1000 * HANG_SECONDS
@@ -128,7 +129,7 @@ def test_what_is_missing_is_one_line(missing, demo, tmp_path, monkeypatch):
     if missing == "gradio":
         monkeypatch.setitem(UNNOISY, "PYTHONPATH", str(tmp_path))
     done = run("app.py", "--run", "demo" if missing == "gradio" else "nowhere", cwd=demo[0])
-    says = {"run": "make one with train.py", "gradio": "pip install -r requirements-app.txt"}[missing]
+    says = {"run": "make one with train.py", "gradio": install_command("app")}[missing]
     assert done.returncode == 2 and says in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 

@@ -12,6 +12,7 @@ from sounds import tone, write
 from ser import audio, formats, recording
 from ser.errors import UserError
 from ser.formats import DECODED, READ
+from ser.settings import install_command
 
 RATE = 16_000
 SOUND = tone(sr=RATE, seconds=1.5)
@@ -133,7 +134,7 @@ def test_without_a_decoder_the_format_is_named_with_commands_to_paste(head, name
         with pytest.raises(UserError) as raised:
             recording.open_recording(path)
         text = str(raised.value)
-        assert text.startswith(f"{name}, for which a decoder is needed: pip install -r requirements-formats.txt")
+        assert text.startswith(f"{name}, for which a decoder is needed: {install_command('formats')}")
         assert f"ffmpeg -i '{path}' '" in text and not text.endswith(f"'{path}'")
 
 

@@ -15,6 +15,7 @@ from joblib.externals.loky import get_reusable_executor
 from benchmarks.cluster import dask_cluster
 from ser import parallel
 from ser.errors import UserError
+from ser.settings import install_command
 
 
 def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
@@ -136,6 +137,6 @@ def test_an_unreachable_cluster_is_one_clear_line(tmp_path, arguments, words):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match="pip install -r requirements-dask.txt"):
+    with pytest.raises(UserError, match=re.escape(install_command("dask"))):
         with parallel.parallel_backend("dask", "127.0.0.1:9"):
             raise AssertionError("not reached")

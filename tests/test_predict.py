@@ -1,8 +1,11 @@
 """The command that users of a model run: the answers of training, over again, and clear words where there are none."""
+import io
 import json
 import os
 import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ from commands import run
 import config
 import predict
 from ser import metrics
+from ser.errors import UserError
 from study import inference, segments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -310,6 +314,67 @@ def test_only_the_table_goes_to_standard_output(corpus, fits, tmp_path, predicts
     assert done.stdout.startswith("file ") and "model: " in done.stderr and "written: " in done.stderr
     piped = predicts([clip, "--model", model, "--csv", "-"], tmp_path)
     assert piped.returncode == 0 and piped.stdout == (tmp_path / "a.csv").read_text()
+
+
+def test_an_object_a_line_for_programs(corpus, fits, tmp_path, predicts):
+    clips, model = sorted(corpus.rglob("*.wav"))[:2], fits / "mfcc-svm-fold0"
+    tone(tmp_path / "tone.wav", 1)
+    (tmp_path / "broken.wav").write_text("no sound")
+    done = predicts([*clips, tmp_path, "--model", model, "--json", "--csv", tmp_path / "a.csv"], tmp_path)
+    answers = [json.loads(line, parse_constant=pytest.fail) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and "broken.wav: not readable" in done.stderr
+    assert [answer["file"] for answer in answers] == [*map(str, clips), str(tmp_path / "tone.wav")]
+    assert answers[2]["probabilities"] == {} and answers[2]["label"] == "no speech"
+    table = pd.read_csv(tmp_path / "a.csv")
+    for answer, row in zip(answers[:2], table.itertuples()):
+        assert (answer["label"], answer["unsure"], answer["confidence"]) == (row.label, row.unsure, row.confidence)
+        assert list(answer["probabilities"].values()) == pytest.approx(list(row[7:7 + len(LABELS)]), abs=1e-6)
+    both = run("predict.py", clips[0], "--json", "--csv", "-", cwd=tmp_path)
+    assert both.returncode == 2 and "both would be standard output" in both.stderr
+
+
+class Piped:
+    def __init__(self, content):
+        self.buffer = io.BytesIO(content)
+
+
+def test_names_or_a_recording_come_from_standard_input(demo_folder, tmp_path, monkeypatch):
+    clips = sorted(map(str, demo_folder.rglob("*.wav")))[:3]
+    monkeypatch.setattr(sys, "stdin", Piped("\n".join([clips[0], "", clips[1], ""]).encode()))
+    assert list(map(str, predict.audio_files([clips[2], "-"]))) == [clips[2], *clips[:2]]
+    sound = Path(clips[0]).read_bytes()
+    monkeypatch.setattr(sys, "stdin", Piped(sound))
+    (path,) = predict.audio_files(["-"])
+    assert path.read_bytes() == sound
+    for content, words in ((b"", "nothing comes on standard input"), (b"nowhere.wav\n", "nowhere.wav: no such file")):
+        monkeypatch.setattr(sys, "stdin", Piped(content))
+        with pytest.raises(UserError, match=words):
+            predict.audio_files(["-"])
+
+
+def test_a_pattern_names_the_files_it_matches(demo_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(demo_folder)
+    every = sorted(path.relative_to(demo_folder) for path in demo_folder.rglob("*.wav"))
+    assert predict.audio_files(["**/*.wav"]) == every == predict.audio_files(["Actor_01/*.wav"])
+    assert predict.audio_files(["Actor_01/03-01-05*.wav"]) == [path for path in every if "03-01-05" in path.name]
+    with pytest.raises(UserError, match=r"\*\.mp3: no such file matches"):
+        predict.audio_files(["*.mp3"])
+    (demo_folder / "a[1].wav").write_bytes(b"")             # a name like a pattern is a name where there is such a file
+    try:
+        assert predict.audio_files(["a[1].wav"]) == [Path("a[1].wav")]
+    finally:
+        (demo_folder / "a[1].wav").unlink()
+
+
+def test_columns_of_long_names_do_not_run_together():
+    labels = ["enthusiastically happy", "sad"]
+    segment = dict(file="a.wav", start=0.0, end=1.0, note="", windows=[], no_answer="no speech")
+    table = inference.predict_segments([segment], [], labels, inference.Calibration(1.0, 0.5))
+    table[[f"p_{name}" for name in labels]], table["label"], table["confidence"] = [[0.75, 0.25]], labels[0], 0.75
+    header, row, _ = predict.format_table(table, labels, 0.9).splitlines()
+    assert re.split(r"  +", header) == ["file", "emotion", *labels]
+    assert re.split(r"  +", row) == ["a.wav", "enthusiastically happy", "75", "25"]
+    assert len(header) == len(row)                          # numbers stand below the end of their names
 
 
 def test_a_folder_as_phones_and_macos_leave_it(corpus, fits, tmp_path, predicts):

@@ -12,7 +12,8 @@ scheduler   the same, where it is the scheduler that is killed: one line, exit s
 races       two processes write one fit over and over while a third reads it: whole, of one of the two
 models      a saved model, spoilt at random: an answer or one line, no other error
 inputs      a sound file, spoilt at random, or no sound at all: an answer or one line, no other error
-settings    random settings within their limits through train.py on a tiny corpus: a result or one line
+settings    random settings within their limits through train.py on a tiny corpus: a result or one line; what still
+            trains after two minutes without an error is stopped
 """
 import argparse
 import contextlib
@@ -49,6 +50,7 @@ LEFT_SECONDS = 10               # that a worker may live on after its driver
 LEFT_ALONE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN_NAME", "CLASSES", "DEFAULT_FEATURES",
               "DEFAULT_MODELS", "MODELS", "RECIPES", "RECIPE", "PROTOCOL", "ADAPT", "ENCODER", "ENCODER_BLOCKS",
               "ENCODER_FRAMES_BLOCK", "ALTERATIONS", "N_AUGMENTED", "PRECISION"}
+LONGEST_SECONDS = 120           # of a study of random settings: a hop of one sample makes DTW take hours
 MANY = 4                        # copies, at most: a hundred are as good as four, and slow
 
 
@@ -225,25 +227,30 @@ def read_in(handle, name):
 # -- settings --------------------------------------------------------------------------------------
 def settings(n, rng):
     """Five random settings at once, each anywhere within its limits or at an end of them."""
-    row = dict(settings=0, trained=0, one_line=0, other_errors=0)
+    row = dict(settings=0, trained=0, one_line=0, stopped_while_training=0, other_errors=0)
     with tempfile.TemporaryDirectory() as folder:
         demo_corpus.write_corpus(Path(folder) / "clips", actors=4, intensities=(1,))
         known = {name: limit for name, limit in config.__annotations__.items() if name not in LEFT_ALONE}
         for _ in range(n):
             drawn = {name: draw(known[name], rng) for name in rng.sample(sorted(known), 5)}
             words = [word for name, value in drawn.items() for word in ("--set", f"{name}={value!r}")]
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [sys.executable, str(HERE.parent / "train.py"), "--data-dir", "clips", "--features", "mfcc", "gauss",
                  "--models", "svm", "dtw", "linear", "--protocol", "stratified", "--run", "x", "--jobs", "2", "--set",
                  f"N_AUGMENTED={rng.randint(0, MANY)}", "--set", "DEFAULT_FEATURES=('mfcc',)", *words],
-                cwd=folder, env=WHERE, capture_output=True, text=True)
+                cwd=folder, env=WHERE, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, text=True)
+            try:
+                lines, status = process.communicate(timeout=LONGEST_SECONDS)[1].strip().splitlines(), process.returncode
+            except subprocess.TimeoutExpired:
+                process.kill()                      # its workers end with it
+                lines, status = process.communicate()[1].strip().splitlines(), "stopped"
+            outcome = "trained" if status == 0 else "one_line" if status == 2 and len(lines) == 1 else \
+                "stopped_while_training" if status == "stopped" and not lines else "other_errors"
             row["settings"] += 1
-            lines = done.stderr.strip().splitlines()
-            outcome = "trained" if done.returncode == 0 else \
-                "one_line" if done.returncode == 2 and len(lines) == 1 else "other_errors"
             row[outcome] += 1
             if outcome == "other_errors":
-                print(drawn, done.returncode, "\n".join(lines[-5:]), file=sys.stderr)
+                print(drawn, status, "\n".join(lines[-5:]), file=sys.stderr)
             shutil.rmtree(Path(folder) / "results", ignore_errors=True)
             shutil.rmtree(Path(folder) / "cache", ignore_errors=True)
     return row

@@ -1,7 +1,8 @@
 """What goes wrong elsewhere, done on purpose, often, and counted: a longer series than tests/ has time for.
 
-    python benchmarks/faults.py                 all series, writes benchmarks/FAULTS.md; about 50 minutes on two cores
-    python benchmarks/faults.py kills --n 5     one of them, in short; prints its row
+    python benchmarks/faults.py                 all series, two hours on two cores; each writes its row of FAULTS.md
+    python benchmarks/faults.py kills           one of them
+    python benchmarks/faults.py kills --n 5     in short: printed alone
 
 kills       train.py --demo is killed (SIGKILL) at a random moment, until it was hit; the same command then finishes it.
             The digits must be those of a run that nobody disturbed; no process may be left after 10 seconds
@@ -44,6 +45,7 @@ NUMBERS = dict(kills=30, interrupts=30, workers=10, scheduler=3, races=100, mode
 DEMO = [sys.executable, str(HERE.parent / "train.py"), "--demo", "--models", "svm", "dtw", "mlp", "--jobs", "2",
         "--set", "N_AUGMENTED=1", "--set", "MODELS.mlp.epochs=2"]
 WHERE = {**os.environ, "SER_HOME": "."}     # runs lie where a command is started, not in the project
+PAGE = HERE / "FAULTS.md"
 FITS_SECONDS = 12               # that the fits of DEMO take on two workers, at least
 LEFT_SECONDS = 10               # that a worker may live on after its driver
 # Settings of one value that would take hours or are of networks; their limits have tests of their own.
@@ -278,31 +280,14 @@ SERIES = dict(kills=kills, interrupts=interrupts, workers=workers, scheduler=sch
 
 
 # -- page ------------------------------------------------------------------------------------------
-def page(rows, seconds):
-    """The page, in Markdown: {series: row of figures}."""
-    about = {line.split()[0]: " ".join(line.split()[1:]) for line in joined(__doc__.split("\n\n")[2])}
-    counted = {name: ", ".join(f"{key} {value}".replace("_", " ") for key, value in row.items())
-               for name, row in rows.items()}
-    lines = [f"| {name} | {about[name]} | {counts} |" for name, counts in counted.items()]
-    return f"""# Faults, done on purpose
-
-`python benchmarks/faults.py`, {seconds / 60:.0f} minutes on {os.cpu_count()} cores. Shorter series of the same kinds
-are in `tests/`.
-
-| series | what is done, and what is expected | counted |
-|---|---|---|
-{chr(10).join(lines)}
-
-## What is not promised
-- A folder of a fit that is replaced is absent for some microseconds between two renames. Who reads then sees no fit; a
-  process that is killed there leaves the older one, which the next command puts back.
-- Hashes tell damage, not malice: whoever can write to a folder can write its manifest as well.
-- A clip that is changed while it is read, on a disk that keeps no time of the change, is noticed only where features
-  are extracted.
-- The memory of what a model describes is bounded by the size of its layers, not counted; weights in HDF5 are read by
-  h5py, sound by libsndfile and FFmpeg, whose own faults are theirs.
-- On Windows nothing of this was run: no signals are kept from workers there, and drafts are cleared after a day.
-"""
+def with_row(text, name, row, date):
+    """The text of FAULTS.md with the row of a series as it was counted now."""
+    about = {line.split()[0]: " ".join(line.split()[1:]) for line in joined(__doc__.split("\n\n")[2])}[name]
+    counted = ", ".join(f"{key} {value}".replace("_", " ") for key, value in row.items())
+    lines = text.splitlines()
+    (number,) = [k for k, line in enumerate(lines) if line.startswith(f"| {name} |")]
+    lines[number] = f"| {name} | {about} | {counted} | {date} |"
+    return "\n".join(lines) + "\n"
 
 
 def joined(text):
@@ -318,20 +303,20 @@ def joined(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("series", nargs="*", help=f"some of {', '.join(NUMBERS)} (default: all, and the page)")
-    parser.add_argument("--n", type=int, help="how often (default: 30 to 200)")
+    parser.add_argument("series", nargs="*", help=f"some of {', '.join(NUMBERS)} (default: all)")
+    parser.add_argument("--n", type=int, help="how often (default: 3 to 200, and the row of benchmarks/FAULTS.md is "
+                        "written)")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
     args = parser.parse_args()
     unknown = set(args.series) - set(NUMBERS)
     if unknown:
         parser.error(f"no series {min(unknown)}: {', '.join(NUMBERS)}")
-    began, rows = time.time(), {}
     for name in args.series or NUMBERS:
-        rows[name] = SERIES[name](args.n or NUMBERS[name], random.Random(f"{args.seed} {name}"))
-        print(name, rows[name], flush=True)
-    if not args.series:
-        with write_atomically(HERE / "FAULTS.md") as tmp_path:
-            tmp_path.write_text(page(rows, time.time() - began), encoding="utf-8")
+        row = SERIES[name](args.n or NUMBERS[name], random.Random(f"{args.seed} {name}"))
+        print(name, row, flush=True)
+        if not args.n:
+            with write_atomically(PAGE) as tmp_path:
+                tmp_path.write_text(with_row(PAGE.read_text(), name, row, time.strftime("%Y-%m-%d")))
 
 
 if __name__ == "__main__":

@@ -408,7 +408,12 @@ def test_random_settings_are_within_their_limits():
             assert limits[name].violation(value, settings) is None or isinstance(limits[name], faults.Each), name
 
 
-def test_the_page_of_faults_explains_each_series():
-    text = faults.page({"kills": dict(hit=30, other_digits=0), "races": dict(races=100, half=0)}, 600)
-    assert "| kills | train.py --demo is killed (SIGKILL) at a random moment" in text
-    assert "| hit 30, other digits 0 |" in text
+def test_a_row_of_the_page_of_faults_is_written_and_the_others_stay():
+    text = faults.PAGE.read_text()
+    new = faults.with_row(text, "kills", dict(hit=31, other_digits=0), "2030-01-31").splitlines()
+    changed = [(old, line) for old, line in zip(text.splitlines(), new) if old != line]
+    ((old, line),) = changed
+    assert old.startswith("| kills |") and line.endswith("| hit 31, other digits 0 | 2030-01-31 |")
+    assert "train.py --demo is killed (SIGKILL) at a random moment" in line
+    for name in faults.SERIES:
+        assert faults.with_row(text, name, {}, "").count("\n") == text.count("\n")

@@ -1,4 +1,5 @@
 """The command `ser`, and what an installation puts where."""
+import re
 import subprocess
 import sys
 
@@ -43,3 +44,13 @@ def test_a_wheel_holds_no_module_with_a_common_name():
     tomllib = pytest.importorskip("tomllib")
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert settings["packages"] == ["ser"] and "py-modules" not in settings
+
+
+def test_the_commands_of_the_dockerfile_are_there():
+    text = (ROOT / "Dockerfile").read_text()
+    named = re.findall(r"\bser (?:ser )?(\w+) --|ser ser (\w+) ", text) + re.findall(r'"ser", "(\w+)"', text)
+    names = {name for found in named for name in ([found] if isinstance(found, str) else found) if name}
+    assert names == {"app", "predict", "train", "viz"} <= set(command.SCRIPTS)
+    extras = re.search(r'-e "\.\[([\w,]+)\]"', text)[1].split(",")
+    tomllib = pytest.importorskip("tomllib")
+    assert set(extras) <= set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])

@@ -48,7 +48,6 @@ from types import SimpleNamespace
 import joblib
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 import features
 from features import pad_or_crop
@@ -61,6 +60,7 @@ from ser.folders import discard_damaged, new_folder
 from ser.identity import code_hash
 from ser.processor import is_pinned
 from ser.survey import data_report, sound_hash, survey
+from ser.terminal import Bar, say
 from study.encoder_weights import encoder_params
 
 
@@ -261,7 +261,7 @@ def extract_corpus(clips, extraction, folders, jobs, delayed):
     with contextlib.ExitStack() as stack:
         tmp_paths = {name: stack.enter_context(new_folder(folder)) for name, folder in folders.items()}
         done = parallel.run(tasks, jobs, batch_size=8)
-        for index, results in tqdm(done, total=len(clips), desc="features", unit="clip", disable=None):
+        for index, results in Bar(done, total=len(clips), desc="features"):
             for (feature, array), value in results.items():
                 if (feature, array) not in arrays:
                     arrays[feature, array] = new_array(tmp_paths[feature] / f"{array}.npy", value.dtype,
@@ -332,13 +332,13 @@ def make_copy(recorded, rate, file, copy, extraction):
 def main(args):
     import config
     if args.clear_cache:
-        return print(clear_cache(config.CACHE_DIR, config.RESULTS_DIR))
+        return say(clear_cache(config.CACHE_DIR, config.RESULTS_DIR))
     if args.download and not is_complete(args.download):
         download.fetch(args.download)
     corpus = corpora.find_corpus(args.download or corpora.data_dir(args.check, config.DATA_DIR), config.CLASSES)
     parts = [data_report(corpus, survey(corpus.clips, config.CACHE_DIR)),
              cache_report(config.CACHE_DIR, config.RESULTS_DIR)]
-    print("\n".join(filter(None, parts)))
+    say("\n".join(filter(None, parts)))
 
 
 def is_complete(folder):

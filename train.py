@@ -147,8 +147,9 @@ import joblib
 import data_preprocessing as data
 from ser import adaptation, corpora, demo_corpus
 from ser.cache import cache_report
+from ser.terminal import say
 from study import estimators, explain, final, runs, tasks
-from study.printed import print_summary, say
+from study.printed import announce, print_features, print_summary
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
             "python-stretch", "pandas", "joblib", "numba")
@@ -188,10 +189,7 @@ def study(args):
         # -- features ----------------------------------------------------------------------------------
         extracted = data.build_features(clips, extraction, settings.CACHE_DIR, workers.jobs, workers.delayed)
         clips = clips.assign(trimmed_seconds=extracted.trimmed_seconds)
-        shapes = ", ".join([f"{name} {x.shape[2:]}" for name, x in extracted.sequences.items()]
-                           + [f"functionals {name} {x.shape[2]}" for name, x in extracted.functionals.items()])
-        say(f"features, (frames, n): {shapes}; {settings.N_AUGMENTED} + 1 variants of each clip, in "
-            f"{settings.CACHE_DIR}/features-*")
+        print_features(extracted, args.features or settings.DEFAULT_FEATURES, settings)
         used = [Path(folder).name for folder in extracted.folders.values()]
         say(cache_report(settings.CACHE_DIR, settings.RESULTS_DIR, used))
 
@@ -208,7 +206,7 @@ def study(args):
         explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
         chosen = [task for task in wanted if args.folds is None or task.fold in args.folds]
         pending = tasks.pending_tasks(run, chosen, args.overwrite)
-        announce(run, plan, chosen, pending, settings, workers)
+        announce(run, plan, chosen, pending, settings, workers.jobs)
 
         # -- fits --------------------------------------------------------------------------------------
         tasks.run_tasks(pending, extracted, workers, len(chosen) - len(pending),
@@ -224,7 +222,7 @@ def study(args):
     if args.demo:
         print(DEMO_WARNING)
     where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
-    print(f"written: {run}. Pictures: python viz.py --run {run.name}{where}")
+    say(f"written: {run}. Pictures: python viz.py --run {run.name}{where}")
 
 
 def choose_rows(args, settings, done=()):
@@ -309,17 +307,6 @@ def processor_name():
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
         if cpuinfo.exists() else []
     return names[0] if names else platform.processor()
-
-
-def announce(run, plan, chosen, pending, settings, workers):
-    """The facts, before compute is spent."""
-    split = chosen[0].member_splits[0]
-    say(f"protocol: {plan.protocol}\n"
-        f"fold {chosen[0].fold}, each of {settings.ENSEMBLE_SIZE} members of a fit: {len(split['train'])} clips "
-        f"train (networks: x {settings.N_AUGMENTED + 1} variants), {len(split['validation'])} validate, "
-        f"{len(split['test'])} test; {len(plan.classes)} classes, chance {1 / len(plan.classes):.1%}\n"
-        f"recipe {settings.RECIPE}; run {run}: {len(chosen)} fits, {len(chosen) - len(pending)} finished before, "
-        f"{len(pending)} to do, {min(workers.jobs, max(len(pending), 1))} side by side")
 
 
 # -- fits ------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ of a protocol of its own.
 """
 import numpy as np
 
+from ser.terminal import plural
+
 MIN_CLIPS = 5           # of a speaker in a corpus; of fewer it is said
 PRIOR_CLIPS = 3         # clips of a new speaker that count as much as all that is known of other speakers
 
@@ -15,8 +17,8 @@ def few_clips_warning(speakers):
     """A line on the speakers that have too few clips to be centred by, or "". speakers : Series (clips,)"""
     counts = speakers.value_counts()
     few = sorted(map(str, counts.index[counts < MIN_CLIPS]))
-    return f"warning: {len(few)} of {len(counts)} speakers have fewer than {MIN_CLIPS} clips, of which a mean says " \
-        f"little: {', '.join(few[:5])}{' ...' * (len(few) > 5)}" if few else ""
+    return f"warning: {len(few)} of {plural(len(counts), 'speaker')} with fewer than {MIN_CLIPS} clips, of which a " \
+        f"mean says little: {', '.join(few[:5])}{' ...' * (len(few) > 5)}" if few else ""
 
 
 def centre(x, mean, lengths=None):

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from ser.folders import clear_drafts
+from ser.terminal import plural
 
 YOUNG_SECONDS = 3600            # an entry that was made since may be of a run that has not said so yet
 CLEAR = "python data_preprocessing.py --clear-cache"
@@ -28,7 +29,8 @@ def cache_report(cache_dir, runs_dir, used=()):
     entries = unused_entries(cache_dir, runs_dir, used)
     if not entries:
         return ""
-    return f"cache {cache_dir}: {len(entries)} entries that no run uses, {gigabytes(entries)}; {CLEAR} removes them"
+    return f"cache {cache_dir}: {plural(len(entries), 'entry', 'entries')} that no run uses, "\
+        f"{gigabytes(entries)}; {CLEAR} removes them"
 
 
 def gigabytes(entries):
@@ -42,4 +44,4 @@ def clear_cache(cache_dir, runs_dir):
     entries = unused_entries(cache_dir, runs_dir)
     for path in entries:
         shutil.rmtree(path)
-    return f"{cache_dir}: {len(entries)} entries removed, {gigabytes(entries)}"
+    return f"{cache_dir}: {plural(len(entries), 'entry', 'entries')} removed, {gigabytes(entries)}"

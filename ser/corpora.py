@@ -35,6 +35,8 @@ FIELDS = {
 }
 RAVDESS_NAME = re.compile(r"\d+(-\d+){6}")
 RAVDESS, RAVDESS_CLIPS = "RAVDESS speech", 1440
+WAYS = ("`python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder that has clips, or a CSV that "
+        "lists your own, is named with --data-dir; --demo needs no data")
 EMOTIONS = tuple(FIELDS["emotion"].values())
 
 
@@ -98,6 +100,8 @@ def find_corpus(place, class_order=EMOTIONS):
     place = Path(place)
     if place.suffix.lower() == ".csv":
         return make_corpus(place.stem, *read_manifest(place), class_order)
+    if not place.is_dir():
+        raise UserError(f"{place}: {'no folder, and no .csv' if place.exists() else 'no such folder'}. {WAYS}")
     rows, left_out = scan_ravdess(place)
     if rows:
         return make_corpus(RAVDESS, rows, left_out, class_order, complete=RAVDESS_CLIPS, all_classes=True)
@@ -105,10 +109,8 @@ def find_corpus(place, class_order=EMOTIONS):
     name = max(found, key=lambda name: len(found[name][0]))
     rows, left_out = found[name]
     if not rows:
-        raise UserError(
-            f"{place}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below, nor clips named as those of "
-            f"{', '.join(CORPORA)}. `python data_preprocessing.py --download` fetches RAVDESS (208 MB); a folder "
-            "that has clips, or a CSV that lists your own, is named with --data-dir; --demo needs no data")
+        raise UserError(f"{place}: no RAVDESS clips (Actor_01/03-01-....wav) here or one folder below, nor clips named "
+                        f"as those of {', '.join(CORPORA)}. {WAYS}")
     return make_corpus(name, rows, left_out, class_order, CORPORA[name].clips - len(CORPORA[name].damaged))
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ser.errors import UserError
 from ser.names import composed, differ_in_capitals, printable
+from ser.terminal import plural
 
 REQUIRED_COLUMNS = ("path", "emotion", "speaker")
 OPTIONAL_COLUMNS = ("recording", "split", "sex", "intensity", "statement", "repetition")
@@ -38,8 +39,8 @@ def read_manifest(path):
     files = {name: find_file(path.parent, name) for name in table.path}
     absent = [name for name, file in files.items() if not file.is_file()]
     if absent:
-        raise UserError(f"{path}: {len(absent)} of its {len(table)} files do not exist, such as {printable(absent[0])} "
-                        f"(paths are relative to {path.parent})")
+        raise UserError(f"{path}: {len(absent)} of its {plural(len(table), 'file')} not found, such as "
+                        f"{printable(absent[0])} (paths are relative to {path.parent})")
     columns = [name for name in table if name in {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}]
     facts = [name for name in columns if name not in ("path", "speaker")]
     rows = {row["path"].replace("\\", "/"): dict({name: row[name] for name in facts}, actor=row["speaker"],
@@ -57,6 +58,8 @@ def read_table(path):
         table = pd.read_csv(io.StringIO(text[separator.end():] if separator else text), dtype=str,
                             sep=separator[1] if separator else ",", keep_default_na=False, skipinitialspace=True,
                             skip_blank_lines=False)
+    except FileNotFoundError as problem:
+        raise UserError(f"{path}: no such file") from problem
     except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
         hint = "; save it as UTF-8" if isinstance(problem, UnicodeError) else ""
         raise UserError(f"{path}: not readable as CSV ({problem}){hint}") from problem

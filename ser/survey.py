@@ -15,6 +15,7 @@ from ser.folders import clear_drafts, discard_damaged, new_folder
 from ser.identity import code_hash
 from ser.names import differ_in_zeros, printable
 from ser.recording import open_recording
+from ser.terminal import plural
 
 FILE = "facts.csv"
 NAMED = ("bad name", "known to be damaged")          # reasons to leave files out, of which each file is named
@@ -96,9 +97,10 @@ def data_report(corpus, clips):
     """The data report, as text: a Corpus, and its clips as `survey` gives them."""
     counts = clips.emotion.value_counts().reindex(corpus.classes, fill_value=0)
     per_actor = clips.actor.value_counts()
-    each = " to ".join(str(count) for count in sorted({per_actor.min(), per_actor.max()}))
+    fewest, most = per_actor.min(), per_actor.max()
+    each = plural(most, "clip") if fewest == most else f"{fewest} to {plural(most, 'clip')}"
     seconds = clips.seconds
-    lines = [f"{corpus.name}: {len(clips)} clips, {clips.actor.nunique()} actors ({each} clips each), "
+    lines = [f"{corpus.name}: {plural(len(clips), 'clip')}, {plural(clips.actor.nunique(), 'actor')} ({each} each), "
              f"{seconds.sum() / 3600:.2f} hours ({seconds.min():.1f} to {seconds.max():.1f} s a clip)",
              "emotions: " + ", ".join(f"{emotion} {count}" for emotion, count in counts.items())]
     for reason, files in corpus.left_out.items():
@@ -106,9 +108,9 @@ def data_report(corpus, clips):
             lines.append(f"left out, {reason}: {some_of(files, len(files) if reason in NAMED else 3)}")
     for note, own in clips[clips.note.notna()].groupby("note").file:
         lines.append(f"{note}: {some_of(own)}")
-    for _, same in clips.groupby("recording").file:
-        if len(same) > 1:
-            lines.append(f"same recording, kept on one side of every split: {', '.join(same)}")
+    same = [some_names(files) for _, files in clips.groupby("recording").file if len(files) > 1]
+    if same:
+        lines.append(f"same recording in several clips, kept on one side of every split: {some_of(same)}")
     for emotion in counts.index[counts == 1]:
         lines.append(f"warning: a single clip of {emotion}, so it is in training or in test")
     alike = differ_in_zeros(clips.actor.astype(str))
@@ -117,6 +119,12 @@ def data_report(corpus, clips):
     if corpus.complete not in (None, len(clips)):
         lines.append(f"warning: {corpus.name} is {corpus.complete} clips; results on {len(clips)} do not compare")
     return "\n".join(lines)
+
+
+def some_names(files, n=4):
+    """"a.wav, b.wav"; of more than `n` the first, and how many more."""
+    more = f" and {len(files) - n} more" if len(files) > n else ""
+    return ", ".join(list(files)[:n]) + more
 
 
 def some_of(files, n=3):

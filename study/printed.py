@@ -1,8 +1,31 @@
 """What train.py prints of a study."""
 import math
-import textwrap
 
 from ser.metrics import format_interval
+from ser.terminal import duration, plural, say, say_table
+
+
+def announce(run, plan, chosen, pending, settings, jobs):
+    """The facts, before compute is spent. chosen : tasks of this command; pending : those not finished yet"""
+    split, members = chosen[0].member_splits[0], len(chosen[0].member_splits)
+    of_member = f", each of {plural(members, 'member')} of a fit" if members > 1 else ""
+    say(f"protocol: {plan.protocol}\n"
+        f"fold {chosen[0].fold}{of_member}: {plural(len(split['train']), 'clip')} to train on (networks: "
+        f"{plural(settings.N_AUGMENTED + 1, 'variant')} of each), {len(split['validation'])} to validate, "
+        f"{len(split['test'])} to test; {plural(len(plan.classes), 'class', 'classes')}, "
+        f"chance {1 / len(plan.classes):.1%}\n"
+        f"recipe {settings.RECIPE}; run {run}: {plural(len(chosen), 'fit')}, {len(chosen) - len(pending)} finished "
+        f"before, {len(pending)} to do, {min(jobs, max(len(pending), 1))} side by side")
+
+
+def print_features(extracted, names, settings):
+    """Names and shapes of the features that this command uses, and where they are kept."""
+    shapes = ", ".join([f"{name} {x.shape[2:]}" for name, x in extracted.sequences.items() if name in names]
+                       + [f"functionals {name} {x.shape[2]}" for name, x in extracted.functionals.items()
+                          if name in names])
+    copies = f"; each clip and {plural(settings.N_AUGMENTED, 'altered copy', 'altered copies')}" * bool(
+        settings.N_AUGMENTED)
+    say(f"features, (frames, n): {shapes}{copies}, in {settings.CACHE_DIR}/features-*")
 
 
 def print_summary(summary, plan, predictions, seconds):
@@ -11,39 +34,44 @@ def print_summary(summary, plan, predictions, seconds):
     summary, predictions : tables of runs.py
     """
     say(f"\n{plan.protocol}")
-    width = max(map(len, ["feature", *summary.feature]))
-    print(f"{'feature':{width}} {'model':8} {'folds':>5} {'accuracy':>12} {'95 % interval':>13} {'UAR':>12} "
-          f"{'weighted F1':>12} {'p':>6} {'parameters':>10} {'s/fit':>5}")
-    for row in summary.itertuples():
-        cells = {name: f"{100 * getattr(row, f'{name}_mean'):.1f} +- {100 * getattr(row, f'{name}_std'):.1f}"
-                 .removesuffix(" +- nan") for name in ("accuracy", "uar", "weighted_f1")}      # nan: of a single fold
-        interval = format_interval(row.accuracy_low, row.accuracy_high)
-        p = "" if math.isnan(row.p_against_best) else f"{row.p_against_best:.3f}"
-        print(f"{row.feature:{width}} {row.model:8} {row.folds:5} {cells['accuracy']:>12} {interval:>13} "
-              f"{cells['uar']:>12} {cells['weighted_f1']:>12} {p:>6} {row.parameters:10,} {row.fit_seconds:5.0f}")
-    say(f"per cent, mean +- standard deviation over the finished folds (of {len(plan.folds)}); interval: bootstrap "
-        f"over actors, blank for a single one; p: corrected t-test against the model with the best validation "
-        f"accuracy; chance {100 / len(plan.classes):.1f}; this command took {seconds / 60:.1f} min")
+    names = ("feature", "model", "folds", "accuracy", "95 % interval", "UAR", "weighted F1", "p", "time/fit",
+             "parameters")
+    rows = [(row.feature, row.model, str(row.folds), mean_and_std(row, "accuracy"),
+             format_interval(row.accuracy_low, row.accuracy_high), mean_and_std(row, "uar"),
+             mean_and_std(row, "weighted_f1"), "" if math.isnan(row.p_against_best) else f"{row.p_against_best:.3f}",
+             duration(row.fit_seconds), f"{row.parameters:,}") for row in summary.itertuples()]
+    several = bool(summary.folds.max() > 1)
+    if not several:                         # no test without folds to compare
+        column = names.index("p")
+        names, rows = without_column(names, column), [without_column(row, column) for row in rows]
+    absent = say_table(names, rows, left=2)
+    say(("per cent, mean +- standard deviation over the finished folds" if several else "per cent, of a single fold")
+        + f" (of {len(plan.folds)}); interval: bootstrap over actors, blank for a single one"
+        + "; p: corrected t-test against the model with the best validation accuracy" * several
+        + f"; chance {100 / len(plan.classes):.1f}" + f"; {', '.join(absent)}: see summary.csv" * bool(absent)
+        + f"; this command took {duration(seconds)}")
     if "corpus" in plan.clips and plan.clips.corpus[plan.clips.file.isin(predictions.file)].nunique() > 1:
         print_corpora(predictions, plan.clips)
 
 
+def without_column(row, number):
+    return row[:number] + row[number + 1:]
+
+
+def mean_and_std(row, name):
+    """"72.1 +- 1.6" in per cent; of a single fold "72.1"."""
+    mean, std = 100 * getattr(row, f"{name}_mean"), 100 * getattr(row, f"{name}_std")
+    return f"{mean:.1f}" if math.isnan(std) else f"{mean:.1f} +- {std:.1f}"
+
+
 def print_corpora(predictions, clips):
-    """Accuracy and UAR on each corpus that was tested, in per cent."""
+    """Accuracy and UAR on each corpus that was tested, in per cent; blank where a fold has none of it."""
     rows = predictions.assign(corpus=predictions.file.map(clips.set_index("file").corpus),
                               correct=predictions.true == predictions.predicted)
     keys = ["feature", "model", "corpus"]
     accuracy = 100 * rows.groupby(keys).correct.mean().unstack()
     uar = 100 * rows.groupby([*keys, "true"]).correct.mean().groupby(keys).mean().unstack()
-    width, first = max(13, *map(len, accuracy.columns)), max(map(len, ["feature", *rows.feature]))
     say("\naccuracy / UAR on each tested corpus, per cent")
-    print(f"{'feature':{first}} {'model':8} " + " ".join(f"{name:>{width}}" for name in accuracy.columns))
-    for (feature, model), row in accuracy.iterrows():
-        cells = (f"{value:.1f} / {uar.loc[(feature, model), name]:.1f}" for name, value in row.items())
-        print(f"{feature:{first}} {model:8} " + " ".join(f"{cell:>{width}}" for cell in cells))
-
-
-def say(text):
-    """Print text in lines of at most 100 columns; nothing of ""."""
-    for line in text.split("\n") if text else ():
-        print(textwrap.fill(line, 100, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    say_table(("feature", "model", *accuracy.columns), [
+        (*names, *("" if math.isnan(value) else f"{value:.1f} / {uar.loc[names, corpus]:.1f}"
+                   for corpus, value in row.items())) for names, row in accuracy.iterrows()], left=2)

@@ -8,12 +8,10 @@ change its numbers (ser/identity.py). A finished fit with the same `fit_id` is k
 """
 import os
 import sys
-import time
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 import features
 from data_preprocessing import features_key
@@ -24,8 +22,10 @@ from ser.folders import NO_MANIFEST, clear_drafts, find_damage
 from ser.identity import code_hash
 from ser.parallel import disable_worker_recycling, fetch, run
 from ser.signals import follow_driver
+from ser.terminal import Bar, plural, say
 from study import fitting, runs
 from study.estimators import estimator_class, estimator_name, hyperparameters, identity_names
+from study.progress import FITS_BAR, Progress, expected_cost, fit_line
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def make_folds(protocol, clips, settings, asked=None):
         folds = [splits.inner_splits(protocol, fold, fold_of_clip, clips, s.VALIDATION_FRACTION, s.SEED,
                                      s.ENSEMBLE_SIZE) for fold in range(fold_of_clip.max() + 1)]
     except ValueError as problem:
-        raise UserError(f"{len(clips)} clips do not suit --protocol {protocol}: {problem}") from problem
+        raise UserError(f"these {plural(len(clips), 'clip')} do not suit --protocol {protocol}: {problem}") from problem
     if not set(asked or []) <= set(range(len(folds))):
         raise UserError(f"argument --folds: {sorted(asked)} are not all within 0..{len(folds) - 1}")
     return folds
@@ -148,12 +148,12 @@ def pending_tasks(run, tasks, overwrite=False):
         if damage == NO_MANIFEST:
             changed += 1
         elif damage:
-            print(f"{folder}: damaged ({damage}): trained again")
+            say(f"{folder}: damaged ({damage}): trained again")
         if overwrite or fit is None or fit.get("fit_id") != task.fit_id:
             pending.append(task)
             changed += fit is not None
     if changed and not overwrite:
-        print(f"{changed} finished fits were made with other settings, data or code: they are done again")
+        say(f"{plural(changed, 'finished fit')} made with other settings, data or code: done again")
     return pending
 
 
@@ -185,64 +185,18 @@ def run_tasks(tasks, extracted, workers, n_done, write):
 
     workers : parallel.Workers. On this machine they map the arrays into memory; elsewhere these are sent there.
     """
-    began, total, jobs = time.time(), n_done + len(tasks), min(workers.jobs, max(len(tasks), 1))
+    total, jobs = n_done + len(tasks), min(workers.jobs, max(len(tasks), 1))
+    costs = {task.name: expected_cost(task, task_inputs(task, extracted)[0].shape[1]) for task in tasks}
     finished = run((workers.delayed(run_task)(*work) for work in with_inputs(tasks, extracted, workers)), jobs,
                    batch_size=1, pre_dispatch="n_jobs")
-    with tqdm(total=total, initial=n_done, desc="fits", unit="fit", disable=None, smoothing=0) as bar:
-        left, seconds = list(tasks), {}
+    progress = Progress(tasks, costs, jobs)
+    with Bar(total=total, initial=n_done, desc="fits", bar_format=FITS_BAR) as bar:
         for number, (task, summary, files) in enumerate(finished, start=1):
             write(task, files)
-            left = [other for other in left if other.name != task.name]
-            seconds.setdefault((task.feature, task.model), []).append((summary["fit_seconds"], expected_cost(task)))
-            time_left = seconds_left(left, seconds, jobs, time.time() - began)
+            progress.finish(task, summary["fit_seconds"])
             bar.update()
-            tqdm.write(f"[{n_done + number}/{total}] {task.feature} {task.model} fold {task.fold}: "
-                       f"{describe(summary)}; about {as_time(time_left)} left", file=sys.stdout)
+            Bar.write(fit_line(f"[{n_done + number}/{total}]", task, summary, progress.seconds_left()), file=sys.stdout)
             sys.stdout.flush()
-
-
-def as_time(seconds):
-    """Seconds in the unit that suits them."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-# Rough cost of an epoch of a network of one member, or of a whole fit of another model, by what it takes: relative to
-# a network on frames. It serves until a fit of the same feature and model has been timed.
-NETWORK_COST, OTHER_COST = {"frames": 1, "functionals": 0.07}, {"frames": 3, "functionals": 0.3}
-COLUMNS_COST = {"frames": 1 / 400, "functionals": 1 / 80}       # of each column more
-
-
-def expected_cost(task):
-    """How long a task takes, in units of its own: it says no more than which of two takes longer, and by how much."""
-    params, kind = task.hyperparameters, "functionals" if task.on_functionals else "frames"
-    width = 1 + len(task.weights) * COLUMNS_COST[kind]
-    if "epochs" not in params:
-        return OTHER_COST[kind] * width
-    return NETWORK_COST[kind] * width * (params["epochs"] * len(task.member_splits) + 5)        # 5: tracing the network
-
-
-def seconds_left(left, seconds, jobs, elapsed):
-    """Time until the tasks that are left are finished, `jobs` side by side.
-
-    seconds : {(feature, model): [(seconds, expected_cost) of a finished fit, ...]}
-    elapsed : seconds since the first task began, which those that are under way have had on average half of
-    """
-    finished = [pair for pairs in seconds.values() for pair in pairs]
-    per_cost = sum(time for time, _ in finished) / sum(cost for _, cost in finished)
-    expected = []
-    for task in left:
-        own = [time for time, _ in seconds.get((task.feature, task.model), [])]
-        expected.append(sum(own) / len(own) if own else per_cost * expected_cost(task))
-    under_way = sum(min(each, elapsed) for each in expected[:jobs - 1]) / 2
-    return (sum(expected) - under_way) / jobs
-
-
-def describe(summary):
-    """The metrics of a fit in a line."""
-    scores = f"accuracy {summary['accuracy']:.1%}, weighted F1 {summary['weighted_f1']:.1%}, " \
-        if "accuracy" in summary else ""
-    epochs = f"epoch {summary['best_epoch']} of {summary['epochs']}, " if "epochs" in summary else ""
-    return f"{scores}{epochs}{summary['fit_seconds']:.0f} s"
 
 
 def with_inputs(tasks, extracted, workers):

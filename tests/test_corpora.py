@@ -91,14 +91,21 @@ def test_what_is_not_a_speech_clip_is_left_out_and_counted(mixed_folder, demo_fo
         "video": ["01-01-05-01-01-01-01.wav", "02-01-05-01-01-01-01.mp4"], "bad name": ["03-01-09-01-01-01-01.wav"]}
 
 
-@pytest.mark.parametrize("name", [None, "Actor_01/03-02-05-01-01-01-01.wav", "03-01-05-01-01-01-01.wav",
+@pytest.mark.parametrize("name", ["Actor_01/03-02-05-01-01-01-01.wav", "03-01-05-01-01-01-01.wav",
                                   "one/two/Actor_01/03-01-05-01-01-01-01.wav"])
 def test_no_clips_names_the_folder(name, tmp_path):
     folder = tmp_path / "wrong"
-    if name:
-        write(folder, name)
+    write(folder, name)
     with pytest.raises(UserError, match=f"{re.escape(str(folder))}: no RAVDESS clips"):
         corpora.find_corpus(folder)
+
+
+def test_a_missing_folder_is_called_missing(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for place, words in (("nowhere", "nowhere: no such folder"), ("notes.txt", "notes.txt: no folder, and no .csv"),
+                         ("mine.csv", "mine.csv: no such file")):
+        with pytest.raises(UserError, match=words):
+            corpora.find_corpus(tmp_path / place)
 
 
 def test_an_argument_goes_before_the_environment_and_that_before_the_default(monkeypatch):
@@ -175,7 +182,7 @@ def test_a_manifest_has_its_own_classes(tmp_path):
 
 @pytest.mark.parametrize("head, lines, says", [
     ("file,emotion,speaker", ["one.wav,sad,ann"], "no column 'path'"),
-    (HEAD, [*LINES, "four.wav,sad,ann,take3,train"], "1 of its 4 files do not exist, such as four.wav"),
+    (HEAD, [*LINES, "four.wav,sad,ann,take3,train"], "1 of its 4 files not found, such as four.wav"),
     (HEAD, [*LINES, LINES[0]], "line 5 lists one.wav a second time"),
     (HEAD, [LINES[0], "sub/two.wav,,bob,take1,test"], "line 3 has no emotion"),
     (HEAD, [LINES[0], "sub/two.wav,happy,bob,take1,dev"], "line 3 has split 'dev', which is not one of train, "),
@@ -269,7 +276,7 @@ def test_a_manifest_in_another_encoding_says_which_it_should_have(tmp_path):
 
 
 def test_a_manifest_that_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"mine\.csv: not readable"):
+    with pytest.raises(UserError, match=r"mine\.csv: no such file"):
         corpora.find_corpus(tmp_path / "mine.csv")
 
 

@@ -55,7 +55,20 @@ def test_identical_sound_is_one_recording(tmp_path):
     clips = dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=1)
     assert list(clips.recording) == [one.stem] * 4 + [other.stem]
     text = dp.data_report(corpora.find_corpus(tmp_path), clips)
-    assert f"same recording, kept on one side of every split: {', '.join(names[:4])}" in text
+    assert f"same recording in several clips, kept on one side of every split: 1 ({', '.join(names[:4])})" in text
+
+
+def test_many_recordings_of_several_clips_are_one_line(tmp_path):
+    """With their number, and the first few names."""
+    write(tmp_path / "Actor_01", clip_name())
+    clips = dp.survey(clips_in(tmp_path), tmp_path / "cache", jobs=1)
+    clips = pd.concat([clips] * 12, ignore_index=True).assign(file=[f"{k:02d}.wav" for k in range(12)])
+    clips["recording"] = [f"{k // 2 % 5}" for k in range(12)]           # one of four clips, four of two
+    text = dp.data_report(corpora.find_corpus(tmp_path), clips)
+    assert [line for line in text.splitlines() if "same recording" in line] == [
+        "same recording in several clips, kept on one side of every split: 5 (00.wav, 01.wav, 10.wav, 11.wav; "
+        "02.wav, 03.wav; 04.wav, 05.wav, and 2 more)"]
+
 
 
 def test_a_survey_is_kept_and_reads_back_the_same(demo_folder, tmp_path, monkeypatch):
@@ -113,7 +126,7 @@ def test_the_report_counts(mixed_folder, tmp_path):
     found = corpora.find_corpus(mixed_folder)
     text = dp.data_report(found, dp.survey(found.clips, tmp_path / "cache", jobs=1))
     hours = sum(soundfile.info(path).duration for path in found.clips.path) / 3600
-    assert text.startswith(f"RAVDESS speech: 16 clips, 1 actors (16 clips each), {hours:.2f} hours")
+    assert text.startswith(f"RAVDESS speech: 16 clips, 1 actor (16 clips each), {hours:.2f} hours")
     for part in (*(f"{emotion} 2" for emotion in config.CLASSES), "second copy: 16", "song: 1", "video: 2",
                  "foreign file: 2", "bad name: 1 (03-01-09-01-01-01-01.wav: emotion code '09'"):
         assert part in text

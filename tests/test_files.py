@@ -121,7 +121,7 @@ def test_entries_that_no_run_uses_are_named_and_removed(tmp_path):
     places = (tmp_path / "cache", tmp_path / "results")
     assert list(cache.unused_entries(*places, ["features-mel-now"])) == [tmp_path / "cache/features-mfcc-old"]
     assert cache.cache_report(*places, ["features-mel-now"]).endswith(
-        "1 entries that no run uses, 0.2 GB; python data_preprocessing.py --clear-cache removes them")
+        "1 entry that no run uses, 0.2 GB; python data_preprocessing.py --clear-cache removes them")
     assert cache.clear_cache(*places).endswith("2 entries removed, 0.2 GB")
     assert sorted(path.name for path in places[0].iterdir()) == ["features-mel-young", "features-mfcc-used", "survey-x"]
     assert cache.cache_report(*places) == "" and json.loads((tmp_path / "results/default/config.json").read_text())

@@ -123,35 +123,6 @@ def test_finished_fits_with_the_same_id_are_kept_and_changed_ones_are_said(tmp_p
     for task, kept in zip(planned, ("id0", "other")):
         runs.write_fit(tmp_path / "fits" / task.name, {"metrics.json": json.dumps({"fit_id": kept})})
     assert [task.fold for task in tasks.pending_tasks(tmp_path, planned)] == [1, 2]
-    assert capsys.readouterr().out.startswith("1 finished fits were made with other settings, data or code")
+    assert capsys.readouterr().out.startswith("1 finished fit made with other settings, data or code")
     assert [task.fold for task in tasks.pending_tasks(tmp_path, planned, overwrite=True)] == [0, 1, 2]
     assert capsys.readouterr().out == ""
-
-
-# -- the time that is left ---------------------------------------------------------------------------
-def task(name, model, feature="mfcc", members=3):
-    """What `expected_cost` looks at."""
-    row = config.MODELS[model]
-    params = {"epochs": row.epochs} if row.is_network else {}
-    return SimpleNamespace(name=name, feature=feature, model=model, on_functionals=row.input == "functionals",
-                           hyperparameters=params, member_splits=[None] * members, weights=np.ones(40))
-
-
-def test_the_time_left_is_that_of_fits_already_timed():
-    left = [task(f"{model}{fold}", model) for fold in range(4) for model in ("cnn1d", "svm")]
-    timed = {("mfcc", "cnn1d"): [(90, 60), (110, 60)], ("mfcc", "svm"): [(1, 1)]}
-    assert tasks.seconds_left(left, timed, 1, 1000) == 4 * 100 + 4
-    assert tasks.seconds_left(left, timed, 2, 1000) == (4 * 100 + 4 - 100 / 2) / 2          # the first is half done
-    assert tasks.seconds_left(left, timed, 2, 10) == (4 * 100 + 4 - 10 / 2) / 2             # it has run for 10 s
-    assert tasks.seconds_left([], timed, 2, 1000) == 0
-
-
-def test_fits_not_timed_yet_take_as_long_as_their_cost_says():
-    """An MLP's epoch is a tenth of a CNN's, an SVM less than either; more columns take longer."""
-    costs = {model: tasks.expected_cost(task(model, model)) for model in config.MODELS}
-    assert costs["cnn1d"] > 3 * costs["mlp"] > 3 * costs["dtw"] > costs["svm"] > 0
-    assert costs["cnn1d"] > costs["bilstm"] == costs["hybrid"]                                      # 20 and 12 epochs
-    assert tasks.expected_cost(task("one", "cnn1d", members=1)) < costs["cnn1d"] / 2
-    timed = {("mfcc", "cnn1d"): [(100, costs["cnn1d"])]}
-    for other in ("bilstm", "mlp"):
-        assert tasks.seconds_left([task("a", other)], timed, 1, 0) == pytest.approx(100 * costs[other] / costs["cnn1d"])

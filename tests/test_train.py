@@ -226,7 +226,7 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
 
 # -- what users get wrong --------------------------------------------------------------------------
 @pytest.mark.parametrize("arguments, words", [
-    (["--data-dir", "nowhere"], "nowhere: no RAVDESS clips"),
+    (["--data-dir", "nowhere"], "nowhere: no such folder"),
     (["--models", "transformer"], "invalid choice: 'transformer'"),
     (["--protocol", "holdout"], "invalid choice: 'holdout'"),
     (["--cv", "holdout"], "invalid choice: 'holdout'"),
@@ -429,12 +429,12 @@ def test_the_protocol_is_that_which_suits_the_data(words, name, columns, expecte
 
 @pytest.mark.parametrize("words, says", [
     (["--train-on", "mine.csv"], "go together"),
-    (["--train-on", "mine.csv", "--test-on", "nowhere"], "nowhere: no RAVDESS clips"),
+    (["--train-on", "mine.csv", "--test-on", "nowhere"], "nowhere: no such folder"),
     (["--data-dir", "mine.csv", "--cv", "luna"],
      "do not suit --protocol luna_jimenez: the luna_jimenez folds name all 24 actors"),
     (["--data-dir", "mine.csv", "--protocol", "sentence"], "do not suit --protocol sentence: it needs a statement"),
     (["--train-on", "mine.csv", "--test-on", "demo"], "fold 0 has no two emotions to train on"),
-    (["--data-dir", "other.csv"], "other.csv: not readable as CSV"),
+    (["--data-dir", "other.csv"], "other.csv: no such file"),
 ])
 def test_data_that_cannot_be_used_is_one_line(own, words, says):
     written = lambda: {*own.glob("results/*"), *own.glob("cache/features*")}                        # noqa: E731

@@ -72,6 +72,8 @@ def parse(arguments=None):
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
     parser.add_argument("--final", action="store_true", help="afterwards train one model of each kind on all "
                         "clips, to give away: <run>/final/")
+    parser.add_argument("--tensorboard", action="store_true", help="also write each finished fit's curves and metrics "
+                        "as event files: <run>/tensorboard/")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
     parser.add_argument("--cv", dest="protocol", type=lambda name: OLD_PROTOCOLS.get(name, name),
                         choices=splits.PROTOCOLS, help=argparse.SUPPRESS)       # old name of --protocol
@@ -136,9 +138,7 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     if ARGUMENTS.reproducible:
         processor.pin()
 
-import importlib.metadata
 import os
-import platform
 import time
 from dataclasses import replace
 
@@ -147,12 +147,10 @@ import joblib
 import data_preprocessing as data
 from ser import adaptation, corpora, demo_corpus
 from ser.cache import cache_report
+from ser.machine import environment
 from ser.terminal import say
-from study import estimators, explain, final, runs, tasks
+from study import estimators, explain, final, runs, tasks, tensorboard
 from study.printed import announce, print_features, print_summary
-
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "librosa", "soundfile", "soxr",
-            "python-stretch", "pandas", "joblib", "numba")
 
 
 def main(args):
@@ -209,8 +207,11 @@ def study(args):
         announce(run, plan, chosen, pending, settings, workers.jobs)
 
         # -- fits --------------------------------------------------------------------------------------
+        if args.tensorboard:
+            for name in sorted({task.name for task in chosen} - {task.name for task in pending}):
+                tensorboard.write_event_files(run, name, again=False)
         tasks.run_tasks(pending, extracted, workers, len(chosen) - len(pending),
-                        lambda task, files: runs.write_fit(run / "fits" / task.name, files))
+                        lambda task, files: write_fit(run, task, files, args.tensorboard))
         tables = runs.collect_fits(run, {task.name: task.fit_id for task in every_task})
         summary = runs.write_tables(run, tables, len(folds))
         if args.final:
@@ -222,6 +223,8 @@ def study(args):
     if args.demo:
         print(DEMO_WARNING)
     where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
+    if args.tensorboard:
+        say(f"curves: tensorboard --logdir {run}/{tensorboard.FOLDER}")
     say(f"written: {run}. Pictures: python viz.py --run {run.name}{where}")
 
 
@@ -294,22 +297,14 @@ def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries)
                 cache_entries=cache_entries, settings=settings.as_json())
 
 
-def environment():
-    """Versions and machine."""
-    return dict({name: importlib.metadata.version(name) for name in PACKAGES}, python=platform.python_version(),
-                system=platform.platform(), processor=processor_name(), pinned=processor.is_pinned(),
-                cores=joblib.cpu_count())
-
-
-def processor_name():
-    """The processor's name, as the system gives it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
-        if cpuinfo.exists() else []
-    return names[0] if names else platform.processor()
-
-
 # -- fits ------------------------------------------------------------------------------------------
+def write_fit(run, task, files, with_events):
+    """A finished fit, {file name: content}, in the folder of the run; `with_events`: for TensorBoard as well."""
+    runs.write_fit(run / "fits" / task.name, files)
+    if with_events:
+        tensorboard.write_event_files(run, task.name)
+
+
 def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
     """Models on all clips, and their card: see study/final.py."""
     final_tasks = final.make_final_tasks(wanted, tables["fits"], n_folds, settings.SEED)

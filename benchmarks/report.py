@@ -96,11 +96,11 @@ def results_page(clip, predictions, fits, peak, cores, repeats, settings):
 
 
 def opening(cores, repeats):
-    import train
+    from ser.machine import processor_name
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     arguments = f" --repeats {repeats}" if repeats != 3 else ""
     return (f"# Benchmarks\n\nWritten by `python benchmarks/run.py{arguments}`; do not edit. {date.today()}, "
-            f"{train.processor_name()}, {cores} cores, {platform.system()}; Python {platform.python_version()}, "
+            f"{processor_name()}, {cores} cores, {platform.system()}; Python {platform.python_version()}, "
             f"{versions}.\n\nMedian of the rounds (lowest to highest). The conventional implementation is "
             "`benchmarks/baseline.py`.")
 

@@ -176,8 +176,8 @@ def draw(table):
 
 def page(table):
     """The text of SCALING.md. table : clips, and what `measure` gives as extraction_seconds, training_seconds ..."""
-    import train
     from benchmarks.report import markdown_table
+    from ser.machine import processor_name
     columns = {"clips": table.clips,
                "extraction, s": table.extraction_seconds.map("{:.1f}".format),
                "a clip, ms": (1e3 * table.extraction_seconds / table.clips).map("{:.0f}".format),
@@ -188,7 +188,7 @@ def page(table):
                "training memory, GB": table.training_gigabytes.map("{:.2f}".format)}
     return "\n".join([
         "# Scaling\n", f"Written by `python benchmarks/scaling.py`; do not edit. {time.strftime('%Y-%m-%d')}, "
-        f"{train.processor_name()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} augmented copy. Extraction: "
+        f"{processor_name()}, {os.cpu_count()} cores. Every clip has {N_AUGMENTED} augmented copy. Extraction: "
         "all features, one process per core, memory of all of them together. Training: the second epoch of cnn1d on "
         "mel, one process. Memory is what the processes hold beyond mapped files, at its peak.\n",
         markdown_table(list(columns), zip(*columns.values())),

@@ -29,6 +29,7 @@ import train
 from ser import corpora, metrics, parallel
 from ser.audio import load_waveform
 from ser.files import hash_json, write_json
+from ser.machine import processor_name
 from study import tasks
 
 PROTOCOL, N_FOLDS = "stratified", 5
@@ -124,7 +125,7 @@ def table(rows, reference):
 def page(rows, reference, seed, epochs):
     """The text of TIMNET.md."""
     return (f"# TIM-Net beside our networks\n\nWritten by `python {' '.join(sys.argv)}` on {date.today()}, "
-            f"{train.processor_name()}. {len(rows)} of {N_FOLDS} folds, {PROTOCOL}, seed {seed}, test evaluated once; "
+            f"{processor_name()}. {len(rows)} of {N_FOLDS} folds, {PROTOCOL}, seed {seed}, test evaluated once; "
             f"last of {epochs} epochs. Ours: the reference run, each fit the average of several networks, with four "
             "augmented copies of each training clip, mixup and masks. TIM-Net: one network, no copies, 39 MFCCs of "
             "five seconds as they are, neither trimmed nor normalised.\n\n" + table(rows, reference) + "\n")

@@ -7,7 +7,20 @@ setting without editing. A finished fit remembers the settings it was made with:
 features or augmentation all fits are done again, else those of the models that use it. Times are in seconds,
 frequencies in Hz, levels in dB.
 """
-from ser.settings import Each, Interval, Model, Models, OneOf, Real, Recipes, Text, Whole, home_folder
+from ser.settings import (
+    Each,
+    Interval,
+    Model,
+    Models,
+    OneOf,
+    Range,
+    Real,
+    Recipes,
+    Search,
+    Text,
+    Whole,
+    home_folder,
+)
 
 # -- data ------------------------------------------------------------------------------------------
 DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: the project's folder. RAVDESS_DIR in
@@ -128,4 +141,20 @@ RECIPES: Recipes() = {
         # a clip's mean taken off, and copies as of other voices and as if recorded elsewhere
         LEVEL="speech", F_MAX=7000.0, MEAN_SUBTRACTION=0.5, VOCAL_TRACT_WARP=(0.85, 1.18),
         ALTERATIONS=("room", "speech_noise", "hiss", "gain", "band", "codec")),
+}
+
+# -- search ----------------------------------------------------------------------------------------
+# What `train.py --search N` draws from: values, or a Range(lowest, highest), with "log" evenly in the logarithm, whole
+# numbers where both ends are. Settings of training alone; those that the models in question do not use are left out.
+SEARCH: Search() = {
+    "MODELS.cnn1d.learning_rate": Range(1e-3, 1.6e-2, "log"), "MODELS.bilstm.learning_rate": Range(2e-3, 3.2e-2, "log"),
+    "MODELS.hybrid.learning_rate": Range(2e-3, 3.2e-2, "log"), "MODELS.mlp.learning_rate": Range(8e-4, 1.2e-2, "log"),
+    "WEIGHT_DECAY": Range(1e-3, 1e-1, "log"),
+    "EMA_DECAY": (0, 0.98, 0.99, 0.995),
+    "MIXUP_ALPHA": (0, 0.1, 0.2, 0.4, 0.8),
+    "LABEL_SMOOTHING": (0, 0.05, 0.1, 0.2),
+    "TIME_MASK_SECONDS": Range(0.0, 0.7),
+    "FREQ_MASK_FRACTION": Range(0.0, 0.4),
+    "SVM_C": Range(0.3, 300, "log"),
+    "LINEAR_PENALTY": Range(0.1, 40.0, "log"),
 }

@@ -72,6 +72,8 @@ def parse(arguments=None):
     parser.add_argument("--demo", action="store_true", help="no data needed: a synthesised corpus, 2 to 3 minutes")
     parser.add_argument("--final", action="store_true", help="afterwards train one model of each kind on all "
                         "clips, to give away: <run>/final/")
+    parser.add_argument("--search", type=int, metavar="N", help="in place of the study: try N random combinations of "
+                        "the settings in SEARCH (config.py) on inner validation alone; <run>-search/")
     parser.add_argument("--tensorboard", action="store_true", help="also write each finished fit's curves and metrics "
                         "as event files: <run>/tensorboard/")
     parser.add_argument("--overwrite", action="store_true", help="redo fits that are already finished")
@@ -93,6 +95,8 @@ def parse(arguments=None):
         parser.error("--final needs every fold; leave --folds and --quick out (finished fits are kept)")
     if bool(args.train_on) != bool(args.test_on) or args.train_on and (args.data_dir or args.demo):
         parser.error("--train-on and --test-on go together, without --data-dir and --demo")
+    if args.search is not None and (args.search < 1 or args.final or args.tensorboard or len(args.folds or [0]) > 1):
+        parser.error("--search N: at least 1, on one fold (--folds K), without --final and --tensorboard")
     if args.reproducible and (args.backend != "loky" or not processor.can_be_pinned()):
         parser.error("argument --reproducible: only on an x86-64 processor, and without --backend")
     if args.run and (Path(args.run).name != args.run or args.run.startswith(".")):
@@ -126,6 +130,9 @@ def resolve_settings(args):
              ALTERATIONS=alterations.ALTERATIONS, RECIPE=settings.RECIPES)
     if args.train_on and settings.PROTOCOL != "predefined" and (args.protocol or "PROTOCOL" in settings.overridden):
         raise UserError("--train-on and --test-on are the split: leave the protocol out")
+    if args.search and settings.SEED in search.SEEDS:
+        raise UserError(f"--search tries its settings on seeds {' and '.join(map(str, search.SEEDS))}: report on "
+                        "another --seed")
     if args.final and settings.LR_SCHEDULE == "plateau":
         raise UserError('--final: LR_SCHEDULE = "plateau" watches validation clips, and models on all clips have '
                         'none; take "cosine", as the recipe "tuned" does')
@@ -138,19 +145,17 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     if ARGUMENTS.reproducible:
         processor.pin()
 
-import os
 import time
 from dataclasses import replace
-
-import joblib
 
 import data_preprocessing as data
 from ser import adaptation, corpora, demo_corpus
 from ser.cache import cache_report
+from ser.files import write_json
 from ser.machine import environment
-from ser.terminal import say
-from study import estimators, explain, final, runs, tasks, tensorboard
-from study.printed import announce, print_features, print_summary
+from ser.terminal import duration, plural, say
+from study import estimators, explain, final, runs, search, tasks, tensorboard
+from study.printed import announce, print_features, print_search, print_summary
 
 
 def main(args):
@@ -176,11 +181,12 @@ def study(args):
 
     # -- split -----------------------------------------------------------------------------------------
     protocol = choose_protocol(args, settings, corpus, clips)
+    run = settings.RESULTS_DIR / (args.run or run_name(args, settings, corpus, protocol))
+    if args.search:
+        return search_settings(args, settings, corpus, clips, protocol, run.with_name(f"{run.name}-search"))
     folds = tasks.make_folds(protocol, clips, settings, args.folds)
     sentence = splits.protocol_sentence(protocol, len(folds), settings.SEED, settings.VALIDATION_FRACTION,
                                         settings.ENSEMBLE_SIZE, settings.ADAPT)
-    run = settings.RESULTS_DIR / (args.run or run_name(args, settings, corpus, protocol))
-
     names, rows, extraction = choose_rows(args, settings, runs.finished_experiments(run))
 
     with parallel.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
@@ -219,7 +225,7 @@ def study(args):
     # -- results ---------------------------------------------------------------------------------------
     print_summary(summary, plan, tables["predictions"], time.time() - began)
     if not args.quick:
-        explain_models(run, extracted, workers.jobs)
+        explain.explain_models(run, extracted, workers.jobs)
     if args.demo:
         print(DEMO_WARNING)
     where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
@@ -297,6 +303,30 @@ def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries)
                 cache_entries=cache_entries, settings=settings.as_json())
 
 
+# -- search ----------------------------------------------------------------------------------------
+def search_settings(args, settings, corpus, clips, protocol, folder):
+    """All phases of --search: see study/search.py."""
+    began, fold = time.time(), (args.folds or [0])[0]
+    names, models = args.features or settings.DEFAULT_FEATURES[:1], args.models or settings.DEFAULT_MODELS[:1]
+    extraction = data.extraction_params(settings, names)
+    table, without_effect = search.searched(settings, models, names, extraction)
+    given = search.training_clips(protocol, clips, settings, fold)
+    say(search.announcement(args.search, given, len(clips), fold, protocol, names, models, table, without_effect))
+    with parallel.parallel_backend(args.backend, args.scheduler, args.jobs or one_job_on_gpu()) as workers:
+        extracted = data.build_features(given.clips, extraction, settings.CACHE_DIR, workers.jobs, workers.delayed)
+        write_json(folder / "config.json", dict(
+            command=" ".join(["python", *map(str, sys.argv)]), protocol_name=protocol, fold=fold, seeds=search.SEEDS,
+            settings=settings.as_json(), cache_entries=[Path(path).name for path in extracted.folders.values()]))
+        trials = search.run_search(folder, args.search, given, corpus.classes, settings, table, models, names,
+                                   extraction, extracted, workers, args.overwrite)
+    print_search(trials, table, search.SEEDS)
+    search.draw(folder, trials, table, f"Search: {', '.join(models)} on {', '.join(names)}, "
+                f"{plural(len(trials), 'trial')}" + ", of a synthesised corpus" * args.demo)
+    if args.demo:
+        print(DEMO_WARNING)
+    say(f"written: {folder}/trials.csv, {folder}/search.png; this command took {duration(time.time() - began)}")
+
+
 # -- fits ------------------------------------------------------------------------------------------
 def write_fit(run, task, files, with_events):
     """A finished fit, {file name: content}, in the folder of the run; `with_events`: for TensorBoard as well."""
@@ -314,14 +344,6 @@ def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
     tasks.run_tasks(pending, extracted, workers, len(final_tasks) - len(pending), lambda task, files: runs.write_fit(
         final.final_folder(run, task), final.with_results_of_folds(task, files, tables)))
     final.write_card(run, final_tasks)
-
-
-def explain_models(run, extracted, jobs):
-    """What viz.py draws of the models: by a worker of this machine, which has TensorFlow loaded from its fits."""
-    with parallel.parallel_backend("loky", jobs=min(jobs, 2)) as workers:       # one task; 1 would be this process
-        for _ in parallel.run([joblib.delayed(explain.run_in_worker)(
-            os.getpid(), run, extracted.sequences, extracted.functionals, extracted.lengths)], workers.jobs):
-            pass
 
 
 if __name__ == "__main__":

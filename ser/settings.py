@@ -151,6 +151,30 @@ class Recipes(NamedTuple):
         return None
 
 
+class Range(NamedTuple):
+    """What a search draws from: numbers from `low` to `high`, evenly or, "log", with evenly spaced logarithms; whole
+    ones where both ends are."""
+    low: float
+    high: float
+    scale: str = "linear"
+
+
+class Search(NamedTuple):
+    """A table {setting, or row and field of MODELS as for --set: Range, or a tuple of values}."""
+
+    def violation(self, value, settings):
+        for name, choices in value.items():
+            if isinstance(choices, Range):
+                usable = is_number(choices.low, RealNumber, -1e300, choices.high) and (
+                    choices.scale == "linear" or choices.scale == "log" and choices.low > 0)
+            else:
+                usable = isinstance(choices, tuple | list) and len(choices) > 0
+            if not usable:
+                return f'usable: {name}: {choices!r} is neither a tuple of values nor a Range(low, high) with low <= ' \
+                    'high, above 0 for "log"'
+        return None
+
+
 def is_number(value, number_type, low, high):
     return isinstance(value, number_type) and not isinstance(value, bool) and low <= value <= high
 

@@ -5,15 +5,18 @@
     tsne.csv                     the same network: clips on a plane, by what its last layer receives
     permutation_importance.csv   a network on functionals: the fall of accuracy when a functional is permuted
 """
+import os
 import zipfile
 
+import joblib
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 import features
 from ser.files import read_csv, write_atomically, write_csv
-from ser.parallel import disable_worker_recycling
+from ser.parallel import disable_worker_recycling, parallel_backend
+from ser.parallel import run as run_in_parallel
 from ser.signals import follow_driver
 from study import inference, runs
 
@@ -69,6 +72,17 @@ def write_explanations(run_folder, sequences, functionals, lengths):
         table = table.reset_index(drop=True)
         rows = rows_of_files[table.file].to_numpy()
         explain(run, fit, model, table, np.array(arrays[fit.feature][rows, 0]), np.array(lengths[fit.feature][rows, 0]))
+
+
+def explain_models(run_folder, extracted, jobs):
+    """What viz.py draws of the models: by a worker of this machine, which has TensorFlow loaded from its fits.
+
+    extracted : the arrays of data_preprocessing.build_features
+    """
+    with parallel_backend("loky", jobs=min(jobs, 2)) as workers:        # one task; 1 would be this process
+        for _ in run_in_parallel([joblib.delayed(run_in_worker)(
+                os.getpid(), run_folder, extracted.sequences, extracted.functionals, extracted.lengths)], workers.jobs):
+            pass
 
 
 def run_in_worker(driver, *arguments):

@@ -1,7 +1,9 @@
 """What train.py prints of a study."""
 import math
+import shlex
 
 from ser.metrics import format_interval
+from ser.search import N_BEST, best_first, seed_spread
 from ser.terminal import duration, plural, say, say_table
 
 
@@ -75,3 +77,24 @@ def print_corpora(predictions, clips):
     say_table(("feature", "model", *accuracy.columns), [
         (*names, *("" if math.isnan(value) else f"{value:.1f} / {uar.loc[names, corpus]:.1f}"
                    for corpus, value in row.items())) for names, row in accuracy.iterrows()], left=2)
+
+
+def print_search(trials, table, seeds):
+    """The best trials of a search, each with the flags that set it, and the present settings among them.
+
+    trials : as study.search.run_search gives them; table : {setting: Range or tuple}; seeds : of the validation clips
+    """
+    columns = [f"accuracy_{seed}" for seed in seeds]
+    ranked = best_first(trials)
+    best, place = ranked[:N_BEST], list(ranked.trial).index(0) + 1
+    print()
+    say_table(("trial", *(f"seed {seed}" for seed in seeds), "mean", "NLL"), [
+        (str(row["trial"]) + " (present settings)" * (row["trial"] == 0),
+         *(f"{100 * row[name]:.1f}" for name in columns), f"{100 * row['accuracy']:.1f}", f"{row['nll']:.3f}")
+        for row in best.to_dict("records")])
+    for row in best[best.trial != 0].to_dict("records"):
+        say(f"trial {row['trial']}: " + " ".join(f"--set {shlex.quote(f'{name}={row[name]}')}" for name in table))
+    say(f"validation accuracy in per cent, and mean negative log-likelihood in nats, of "
+        f"{plural(len(trials), 'trial')}; the present settings are number {place}. "
+        f"From the one seed to the other the accuracy of a trial differs by {100 * seed_spread(trials, columns):.1f} "
+        "points on average: a difference smaller than that is no difference")

@@ -80,6 +80,8 @@ def fit_line(position, task, summary, seconds_left):
     """
     parts = [f"accuracy {summary['accuracy']:.1%}", f"weighted F1 {summary['weighted_f1']:.1%}"] \
         if "accuracy" in summary else []
+    if not parts and "validation_accuracy" in summary:
+        parts = [f"validation accuracy {summary['validation_accuracy']:.1%}"]
     stopped = summary.get("best_epoch") != summary.get("epochs")        # else it is that of every fit of the model
     parts += [f"epoch {summary['best_epoch']} of {summary['epochs']}"] if stopped else []
     parts += [duration(summary["fit_seconds"])]

@@ -181,7 +181,8 @@ def write_run_metadata(run, config, environment, plan, tasks):
 
 # -- running -----------------------------------------------------------------------------------------
 def run_tasks(tasks, extracted, workers, n_done, write):
-    """Run the tasks, several at a time; `write(task, files)` is called with each when it is finished.
+    """Run the tasks, several at a time; `write(task, files)` is called with each when it is finished, and may
+    return more metrics to print.
 
     workers : parallel.Workers. On this machine they map the arrays into memory; elsewhere these are sent there.
     """
@@ -192,10 +193,11 @@ def run_tasks(tasks, extracted, workers, n_done, write):
     progress = Progress(tasks, costs, jobs)
     with Bar(total=total, initial=n_done, desc="fits", bar_format=FITS_BAR) as bar:
         for number, (task, summary, files) in enumerate(finished, start=1):
-            write(task, files)
+            more = write(task, files) or {}
             progress.finish(task, summary["fit_seconds"])
             bar.update()
-            Bar.write(fit_line(f"[{n_done + number}/{total}]", task, summary, progress.seconds_left()), file=sys.stdout)
+            Bar.write(fit_line(f"[{n_done + number}/{total}]", task, summary | more, progress.seconds_left()),
+                      file=sys.stdout)
             sys.stdout.flush()
 
 

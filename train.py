@@ -296,8 +296,11 @@ def one_job_on_gpu():
 
 def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries):
     """What config.json says of the run, beside its plan."""
-    return dict(command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, data=corpus.name,
-                protocol_name=protocol, adapt=settings.ADAPT,
+    asked = dict(features=in_table_order(args.features or settings.DEFAULT_FEATURES, features.FEATURES),
+                 models=in_table_order(args.models or settings.DEFAULT_MODELS, settings.MODELS),
+                 folds=sorted(set(args.folds or range(len(plan.folds)))))
+    return dict(command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, quick=args.quick, asked=asked,
+                data=corpus.name, protocol_name=protocol, adapt=settings.ADAPT,
                 speaker_independent=splits.is_speaker_independent(protocol, plan.clips, plan.folds),
                 loading=extraction.loading, feature_params=extraction.params, overrides=settings.overridden,
                 cache_entries=cache_entries, settings=settings.as_json())

@@ -268,23 +268,6 @@ def in_order(table, plan):
                              key=lambda column: column if column.name == "fold" else column.map(order))
 
 
-def missing_fits(run):
-    """What the run planned and has not finished: how many fits, and ["mfcc-cnn1d fold 3 4", ...]."""
-    plan, done = run.config, set()
-    if len(run.predictions):
-        done = set(run.predictions[["feature", "model", "fold"]].itertuples(index=False, name=None))
-    count, lines = 0, []
-    for model in plan["models"]:
-        for feature in plan["features"]:
-            left = [str(fold) for fold in range(plan["n_folds"]) if (feature, model, fold) not in done
-                    and runs.fit_name(feature, model, fold) in plan["fit_ids"]]
-            count += len(left)
-            if left:
-                which = "all folds" if len(left) == plan["n_folds"] else f"fold {' '.join(left)}"
-                lines.append(f"{feature}-{model} {which}")
-    return count, lines
-
-
 def finished_folds(rows, planned):
     """"5 of 5 folds finished", or "1 to 3 of 5", for the features and models in `rows`."""
     counts = rows.groupby(["feature", "model"]).fold.nunique()
@@ -323,22 +306,23 @@ def main(args):
     pictures = []
     with matplotlib.rc_context(plots.STYLE):
         for stem, figure, row in draw_figures(run):
+            title = " ".join((figure.get_suptitle() or stem).split())
             if run.config["demo"]:
                 plots.mark_title(figure, DEMO)
             for path in (args.out / f"{stem}.{ending}" for ending in ("svg", "png")):
                 with write_atomically(path) as tmp_path:
                     figure.savefig(tmp_path)
-            pictures.append((stem, path, row.caption))
+            pictures.append(report.Picture(stem, path, title, row.caption))
             print(path, flush=True)
+    count, missing = runs.missing_fits(run)
     path = args.out / "report.html"
     with write_atomically(path) as tmp_path:
-        tmp_path.write_text(report.page(run, pictures, run.labels), encoding="utf-8")
+        tmp_path.write_text(report.page(run, pictures, run.labels, (count, missing)), encoding="utf-8")
     print(path)
     absent = {name: row.needs for name, row in FIGURES.items() if row.needs and row.needs not in run.artefacts}
     if absent:
         print(f"not drawn: {', '.join(absent)}; {run.folder} has no up-to-date {', '.join(absent.values())}, "
               "which train.py writes")
-    count, missing = missing_fits(run)
     if count:
         print(f"unfinished run, drawn as far as it is; {count} fits are missing: {', '.join(missing)}")
 

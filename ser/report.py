@@ -1,77 +1,164 @@
-"""A run on one page: its tables and figures in a single HTML file that opens by double click.
+"""A run on one page: its results in words, tables and figures, in a single HTML file that opens by double click.
 
-Nothing is fetched: pictures are embedded, styles are inline, there is no script. Light and dark follow the reader's
-system, and the page is readable on a phone. `labels` is {name of a feature or model: text} throughout.
+Nothing is fetched: pictures are embedded, and so are styles and script (ser/report_style.py). Light and dark follow the
+reader's system, and the page is readable on a phone and on paper. What it says in words is in ser/conclusions.py.
+`labels` is {name of a feature or model: text} throughout.
 """
 import base64
+import io
 from html import escape
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
+from PIL import Image
 
-from ser import metrics
+from ser import conclusions, metrics
 from ser.names import in_order
+from ser.plots import experiment_label
+from ser.report_style import SCRIPT, STYLE
 
 N_HARDEST = 20            # clips in the table of the hardest
-
-STYLE = """
-:root { color-scheme: light dark; --text: #1b1b1b; --quiet: #5c5c5c; --page: #fff; --line: #ddd; --stripe: #f6f7f9; }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e8e8e8; --quiet: #a8a8a8; --page: #16181b; --line: #3a3d42; --stripe: #1f2226; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page);
-       max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.6rem; }
-h2 { font-size: 1.2rem; margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
-p.quiet, figcaption, dt { color: var(--quiet); }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { white-space: normal; vertical-align: bottom; }
-th:first-child, td:first-child, .words th, .words td { text-align: left; }
-tbody tr:nth-child(even) { background: var(--stripe); }
-figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-code { font-size: 0.9em; overflow-wrap: anywhere; } dd { margin: 0 0 0.4rem 0; }
-.demo { color: #b22222; font-weight: bold; }
-"""
+N_COLOURS = 128           # of an embedded picture
 
 
-def page(run, pictures, labels):
+class Picture(NamedTuple):
+    name: str               # of its file, without the ending
+    path: Path              # of the PNG
+    title: str
+    caption: str            # how to read it
+
+
+NO_PICTURE = Picture("", Path(), "", "")
+
+
+class Section(NamedTuple):
+    """A row of SECTIONS."""
+    title: str
+    pictures: tuple = ()        # how the names of the pictures that belong here begin
+    of_results: bool = True     # its numbers depend on whether the speakers were known: the title says which
+    pick: str = ""              # of pictures whose names begin so, one is shown at a time
+
+
+SECTIONS = {                    # by the name that links have, in the order of the page; without contents it is left out
+    "results": Section("Results", ("comparison",)),
+    "emotions": Section("Recall per emotion", ("per_emotion",)),
+    "confusion": Section("Confusion matrices", ("confusion",), pick="confusion_"),
+    "actors": Section("Accuracy per actor", ("per_actor",)),
+    "subgroups": Section("Subgroups of the clips", ("subgroups",)),
+    "clips": Section("The hardest clips"),
+    "confidence": Section("Confidence", ("reliability",)),
+    "training": Section("Training", ("curves_",)),
+    "explanations": Section("What the decision depends on", ("occlusion", "permutation_importance", "tsne")),
+    "more": Section("More figures", ("",), of_results=False),           # what no other section takes
+    "data": Section("Data", ("data_statistics", "example_features"), of_results=False),
+    "protocol": Section("Protocol and environment", of_results=False),
+}
+
+
+def page(run, pictures, labels, missing=(0, ())):
     """The HTML of a run's page (str).
 
     run      : as study.runs.read_run gives it
-    pictures : [(name, path of a PNG, how to read it), ...] in the order of the page
+    pictures : [Picture, ...]
+    missing  : of the fits that were asked for, as study.runs.missing_fits gives it
     """
-    config = run.config
     title = f"Speech emotion recognition: {run.folder.resolve().name}"
-    demo = '<p class="demo">Synthesised demo corpus: not real results.</p>' if config.get("demo") else ""
-    parts = [f"<h1>{escape(title)}</h1>{demo}",
-             section("Protocol", facts({"protocol": config["protocol"], "command": config["command"],
-                                        "data": f"{config['data']}: {data_report(run.clips)}"}))]
-    parts += result_sections(run, labels) if len(run.summary) else []
-    parts.append(section("Figures", "".join(figure(*picture) for picture in pictures)))
-    parts.append(section("Environment", facts(run.environment)))
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
-
-
-def result_sections(run, labels):
-    """The tables of the results as sections; each names the kind of protocol, as their numbers depend on it."""
+    tables = {"data": facts({run.config["data"]: data_report(run.clips)}),
+              "protocol": facts({"protocol": run.config["protocol"], "command": run.config["command"],
+                                 **run.environment})}
+    if len(run.summary):
+        tables |= result_tables(run, labels)
+        best_first = [f"{row.feature}_{row.model}" for row in run.summary.itertuples()]
+        pictures = sorted(pictures, key=lambda picture: rank(picture, best_first))
     kind = "speaker-independent" if run.config["speaker_independent"] else "speaker-dependent"
     kind += ", adapted to each speaker" * (run.config.get("adapt") == "speaker")
+    links, parts = [], []
+    for name, section in SECTIONS.items():
+        own = [picture for picture in pictures if section_of(picture) == name]
+        if own or name in tables:
+            heading = f"{section.title}, {kind}" if section.of_results else section.title
+            links.append(f'<li><a href="#{name}">{escape(section.title)}</a></li>')
+            parts.append(f'<section id="{name}"><h2>{escape(heading)}</h2>{tables.get(name, "")}'
+                         f"{figures(own, section.pick)}</section>")
+    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<style>{STYLE}</style></head>\n<body><header><h1>{escape(title)}</h1>{summary(run, labels, missing)}"
+            f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav></header>\n'
+            f"<main>{f'{chr(10)}'.join(parts)}</main>\n<script>{SCRIPT}</script></body></html>\n")
+
+
+def summary(run, labels, missing):
+    """What came out, in words."""
+    paragraphs = [("warning", text) for text in conclusions.warnings(run, *missing)]
+    if run.summary.empty:
+        paragraphs.append(("lead", "No fit is finished: there are no results yet."))
+    else:
+        paragraphs += [("lead", conclusions.headline(run, labels)), ("plain", conclusions.tested_on(run))]
+        if conclusions.numbers_mean_something(run):
+            paragraphs += [("plain", conclusions.expectation(run)),
+                           ("plain", conclusions.chosen_without_test_clips(run, labels))]
+    return "".join(f'<p class="{kind}">{unbroken(text)}</p>' for kind, text in paragraphs if text)
+
+
+def result_tables(run, labels):
+    """{name of a section: its table}"""
     experiments = list(zip(run.summary.model, run.summary.feature))             # best first
     by_class = run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["classes"]))
     by_actor = run.predictions.assign(actor=pd.Categorical(run.predictions.actor, in_order(run.predictions.actor)))
-    return [
-        section(f"Results, {kind}", html_table(results_table(run.summary, labels)) + note(
+    return {
+        "results": html_table(results_table(run.summary, labels)) + note(
             "Per cent, mean ± standard deviation over folds. WA: weighted accuracy, the fraction of correct clips; its "
             "95 % interval is a bootstrap over actors. UAR: unweighted average recall, the mean over emotions. p: "
-            "corrected t-test of WA against the model with the best validation accuracy.")),
-        section(f"Recall per emotion, {kind}", html_table(accuracy_table(by_class, "emotion", experiments, labels))
-                + note("Per cent of the clips of an emotion that were classified correctly.")),
-        section(f"Accuracy per actor, {kind}", html_table(accuracy_table(by_actor, "actor", experiments, labels))
-                + note("Per cent of an actor's clips that were classified correctly.")),
-        section(f"The hardest clips, {kind}", html_table(hardest_clips(run.predictions), words=True) + note(
-            "Misclassified by most models, the ensemble apart; their predictions, most frequent first."))]
+            "corrected t-test of WA against the model with the best validation accuracy."),
+        "emotions": html_table(accuracy_table(by_class, "emotion", experiments, labels)) + note(
+            "Per cent of the clips of an emotion (column) that were classified correctly."),
+        "actors": html_table(accuracy_table(by_actor, "actor", experiments, labels)) + note(
+            "Per cent of the clips of an actor (column) that were classified correctly."),
+        "clips": html_table(hardest_clips(run.predictions), words=True) + note(
+            "Misclassified by most models, the ensemble apart; their predictions, most frequent first.")}
+
+
+# -- pictures --------------------------------------------------------------------------------------
+def section_of(picture):
+    """The name of the section where a picture belongs: that with the longest beginning of its name."""
+    beginnings = {beginning: name for name, section in SECTIONS.items() for beginning in section.pictures}
+    return beginnings[max(filter(picture.name.startswith, beginnings), key=len)]
+
+
+def rank(picture, best_first):
+    """The place of a picture of one experiment among them; 0 of any other."""
+    return next((k for k, name in enumerate(best_first, start=1) if picture.name.endswith(f"_{name}")), 0)
+
+
+def figures(pictures, pick):
+    """Pictures below each other, what the same words explain without repeating them; of several whose names begin with
+    `pick`, one at a time."""
+    shown = [figure(picture, "" if picture.caption == before.caption else picture.caption)
+             for before, picture in zip([NO_PICTURE, *pictures], pictures)]
+    picked = [k for k, picture in enumerate(pictures) if pick and picture.name.startswith(pick)]
+    if len(picked) < 2:
+        return "".join(shown)
+    folded = "".join(f"<details><summary>{escape(pictures[k].title)}</summary>{shown[k]}</details>" for k in picked)
+    return ("".join(text for k, text in enumerate(shown) if k not in picked)
+            + f'<div class="picker" data-label="Show">{folded}</div>')
+
+
+def figure(picture, caption):
+    """A picture, embedded, with how to read it."""
+    content, (width, height) = compressed(picture.path)
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return (f'<figure><img alt="{escape(picture.title)}" width="{width}" height="{height}" loading="lazy" '
+            f'src="data:image/webp;base64,{base64.b64encode(content).decode()}">{below}</figure>')
+
+
+def compressed(path):
+    """A PNG as WebP (bytes), and its (width, height): in fewer colours, without loss otherwise, a quarter as large."""
+    with Image.open(path) as image:
+        fewer = image.convert("RGB").quantize(N_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    content = io.BytesIO()
+    fewer.save(content, "WEBP", lossless=True)
+    return content.getvalue(), fewer.size
 
 
 # -- tables ----------------------------------------------------------------------------------------
@@ -88,7 +175,7 @@ def results_table(summary, labels):
         return [f"{100 * mean:.1f} ± {100 * std:.1f}" if pd.notna(std) else f"{100 * mean:.1f}"
                 for mean, std in zip(summary[f"{name}_mean"], summary[f"{name}_std"])]
     return pd.DataFrame({
-        "model": [f"{labels[row.model]}, {labels[row.feature]}" for row in summary.itertuples()],
+        "model": [experiment_label(row.model, row.feature, labels) for row in summary.itertuples()],
         "folds": summary.folds, "WA (accuracy)": mean_and_std("accuracy"),
         "95 % interval of WA": [
             metrics.format_interval(*ends) for ends in zip(summary.accuracy_low, summary.accuracy_high)],
@@ -98,12 +185,13 @@ def results_table(summary, labels):
 
 
 def accuracy_table(predictions, column, experiments, labels):
-    """Per cent correct by the values of a column (rows), of the experiments [(model, feature), ...] (columns)."""
+    """Per cent correct of the experiments [(model, feature), ...] (rows), by the values of a column (columns)."""
     correct = predictions.assign(correct=100.0 * (predictions.true == predictions.predicted))
-    table = correct.groupby([column, "model", "feature"], observed=True).correct.mean().unstack([1, 2])[experiments]
-    table.columns = [f"{labels[model]}, {labels[feature]}" for model, feature in experiments]
-    table = table.map("{:.0f}".format, na_action="ignore").fillna("")
-    return table.rename_axis(column).reset_index()
+    table = correct.groupby(["model", "feature", column], observed=True).correct.mean().unstack().loc[experiments]
+    table = table.map("{:.0f}".format, na_action="ignore").astype(object).fillna("")
+    table.columns = list(table.columns)
+    table.insert(0, "model", [experiment_label(*key, labels) for key in experiments])
+    return table
 
 
 def hardest_clips(predictions):
@@ -121,8 +209,9 @@ def hardest_clips(predictions):
 
 
 # -- HTML ------------------------------------------------------------------------------------------
-def section(title, body):
-    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+def unbroken(text):
+    """Text, escaped, that keeps a number and its per cent on one line."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def note(text):
@@ -136,12 +225,10 @@ def facts(pairs):
 
 
 def html_table(table, words=False):
-    """A DataFrame, escaped, that scrolls sideways where the screen is narrow."""
-    return f'<div class="wide">{table.to_html(index=False, border=0, classes=["words"] if words else [])}</div>'
-
-
-def figure(name, path, caption):
-    """A picture (PNG), embedded, with how to read it."""
-    content = base64.b64encode(path.read_bytes()).decode()
-    return (f'<figure><img alt="{escape(name.replace("_", " "))}" src="data:image/png;base64,{content}">'
-            f"<figcaption>{escape(caption)}</figcaption></figure>")
+    """A DataFrame, escaped, that scrolls within its own box; its first column names the rows."""
+    head = "".join(f'<th scope="col">{escape(str(name))}</th>' for name in table)
+    rows = "".join(f'<tr><th scope="row">{escape(str(first))}</th>'
+                   + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
+                   for first, *cells in table.itertuples(index=False, name=None))
+    return (f'<div class="table{" words" * words}" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{rows}</tbody></table></div>")

@@ -158,3 +158,21 @@ def read_run(folder):
         tables["histories"] = pd.DataFrame(columns=["feature", "model", "fold", "member", "kept"])
     return SimpleNamespace(folder=folder, config=config, environment=environment, clips=clips, folds=folds,
                            summary=summarise(tables["fits"], tables["predictions"], config["n_folds"]), **tables)
+
+
+def missing_fits(run):
+    """What train.py was asked for last and has not finished: how many fits, and ["mfcc-cnn1d fold 3 4", ...]."""
+    plan, done = run.config, set()
+    asked = plan.get("asked") or plan | {"folds": range(plan["n_folds"])}       # nothing of it: an older run, in full
+    if len(run.predictions):
+        done = set(run.predictions[["feature", "model", "fold"]].itertuples(index=False, name=None))
+    count, lines = 0, []
+    for model in asked["models"]:
+        for feature in asked["features"]:
+            left = [str(fold) for fold in asked["folds"] if (feature, model, fold) not in done
+                    and fit_name(feature, model, fold) in plan["fit_ids"]]
+            count += len(left)
+            if left:
+                which = "all folds" if len(left) == plan["n_folds"] > 1 else f"fold {' '.join(left)}"
+                lines.append(f"{feature}-{model} {which}")
+    return count, lines

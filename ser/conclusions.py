@@ -6,13 +6,13 @@ labels : {name of a feature or model: text}
 import pandas as pd
 
 from ser import metrics
-from ser.corpora import RAVDESS
+from ser.splits import TEST_ACTORS
 
 DEMO = ("Synthesised demo corpus: not real results. Its clips are no speech, and the numbers mean nothing; they show "
         "that everything runs.")
 QUICK = "A quick run (--quick): its networks are hardly trained, and the numbers mean nothing."
 MAX_NAMED = 6               # lines of missing fits in the text
-RAVDESS_ACTORS = 24         # that --protocol luna_jimenez needs
+RAVDESS = "RAVDESS speech"  # ser.corpora calls it so
 
 
 def warnings(run, n_missing=0, missing=()):
@@ -52,17 +52,16 @@ def chosen_without_test_clips(run, labels):
     if chosen.name == 0:
         return "It is also the best by inner validation, which sees no test clip."
     between = f" ({interval(chosen)})" if interval(chosen) else ""
-    return ("The best of many by the test clips themselves is a slightly optimistic choice. By inner validation, which "
-            f"sees no test clip, the best single model is {experiment(chosen, labels)}: "
+    return ("To pick the best of many models by the test clips makes its number slightly optimistic. The best single "
+            f"model by inner validation, which sees no test clip, is {experiment(chosen, labels)}: "
             f"{100 * chosen.accuracy_mean:.1f} %{between}.")
 
 
 def tested_on(run):
     """The clips, speakers and folds behind the best model's number, and whether its speakers were known (str)."""
     best, config = run.summary.iloc[0], run.config
-    own, folds = tested(run, best), config.get("n_folds", run.summary.folds.max())
-    n_speakers = own.actor.nunique()
-    text = (f"Tested on {counted(len(own), 'clip')} of {counted(n_speakers, 'speaker')} ({config['data']}) in "
+    own, folds = tested(run, best), config["n_folds"]
+    text = (f"Tested on {counted(len(own), 'clip')} of {counted(own.actor.nunique(), 'speaker')} ({config['data']}) in "
             f"{counted(folds, 'fold') if best.folds == folds else f'{best.folds} of {folds} folds'}, each clip by "
             "models that were not trained on it. ")
     if config["speaker_independent"]:
@@ -80,11 +79,13 @@ def expectation(run):
         return ("This is what to expect of new speakers who are recorded in the same way. Expect less in other rooms "
                 "and languages, through other microphones, and of emotions expressed in another way, such as "
                 "spontaneous ones after acted ones.")
-    speakers = run.clips.actor.nunique()
-    if speakers == 1:
+    speakers = set(run.clips.actor.astype(str))
+    if len(speakers) == 1:
         return "Expect clearly less on new speakers; with the clips of one speaker that cannot be tested."
-    protocol = "luna_jimenez" if (run.config["data"], speakers) == (RAVDESS, RAVDESS_ACTORS) else "speakers"
-    return f"Expect clearly less on new speakers: train.py --protocol {protocol} tests it."
+    all_of_ravdess = {str(actor) for actors in TEST_ACTORS["luna_jimenez"] for actor in actors}
+    published = run.config["data"] == RAVDESS and speakers == all_of_ravdess
+    return ("Expect clearly less on new speakers: train.py --protocol "
+            f"{'luna_jimenez' if published else 'speakers'} tests it.")
 
 
 # -- parts of sentences ------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ SECTIONS = {                    # by the name that links have, in the order of t
 
 
 def page(run, pictures, labels, missing=(0, ())):
-    """The HTML of a run's page (str).
+    """The HTML of a run's page (str), each picture in it once.
 
     run      : as study.runs.read_run gives it
     pictures : [Picture, ...]
@@ -85,7 +85,7 @@ def page(run, pictures, labels, missing=(0, ())):
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<style>{STYLE}</style></head>\n<body><header><h1>{escape(title)}</h1>{summary(run, labels, missing)}"
             f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav></header>\n'
-            f"<main>{f'{chr(10)}'.join(parts)}</main>\n<script>{SCRIPT}</script></body></html>\n")
+            f"<main>{''.join(parts)}</main>\n<script>{SCRIPT}</script></body></html>\n")
 
 
 def summary(run, labels, missing):
@@ -94,7 +94,8 @@ def summary(run, labels, missing):
     if run.summary.empty:
         paragraphs.append(("lead", "No fit is finished: there are no results yet."))
     else:
-        paragraphs += [("lead", conclusions.headline(run, labels)), ("plain", conclusions.tested_on(run))]
+        paragraphs += [("lead", conclusions.headline(run, labels)), ("plain", conclusions.tested_on(run)),
+                       ("quiet", f"Protocol: {run.config['protocol']}.")]
         if conclusions.numbers_mean_something(run):
             paragraphs += [("plain", conclusions.expectation(run)),
                            ("plain", conclusions.chosen_without_test_clips(run, labels))]

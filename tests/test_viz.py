@@ -115,11 +115,22 @@ def test_drawing_loads_neither_audio_nor_networks():
 # -- what is drawn ---------------------------------------------------------------------------------
 def test_missing_fits_are_counted_and_named():
     run = SimpleNamespace(config=PLAN, predictions=pd.concat([predictions(), predictions("mel", "mlp", 1)]))
-    count, lines = viz.missing_fits(run)
+    count, lines = runs.missing_fits(run)
     assert count == 6
     assert set(lines) == {"mfcc-cnn1d fold 1", "mel-cnn1d all folds", "mfcc-mlp all folds", "mel-mlp fold 0"}
     run.config = PLAN | {"fit_ids": {name: "id" for name in PLAN["fit_ids"] if not name.startswith("mel-cnn1d")}}
-    assert viz.missing_fits(run)[0] == 4                                # a model that does not take the feature
+    assert runs.missing_fits(run)[0] == 4                               # a model that does not take the feature
+
+
+def test_only_fits_that_were_asked_for_are_missing():
+    """As of `train.py --models cnn1d`, which plans all models, so that they can be added."""
+    asked = dict(features=["mfcc", "mel"], models=["cnn1d"], folds=[0, 1])
+    run = SimpleNamespace(config=PLAN | {"asked": asked}, predictions=predictions())
+    assert runs.missing_fits(run) == (3, ["mfcc-cnn1d fold 1", "mel-cnn1d all folds"])
+    run.config["asked"] = asked | {"folds": [0]}
+    assert runs.missing_fits(run) == (1, ["mel-cnn1d fold 0"])
+    run.config["asked"] = asked | {"features": ["mfcc"], "folds": [0]}
+    assert runs.missing_fits(run) == (0, [])
 
 
 def test_rows_are_in_the_planned_order():

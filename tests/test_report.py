@@ -13,7 +13,7 @@ from PIL import Image
 from test_viz import CLASSES, LABELS, predictions
 
 import viz
-from ser import conclusions, corpora, plots, report, result_plots
+from ser import conclusions, corpora, plots, report
 from study import runs
 
 VOID = {"meta", "img"}              # elements without an end
@@ -82,7 +82,9 @@ def pictures(tmp_path):
 def matrix(tmp_path):
     """A figure of a study as viz.py saves it."""
     with matplotlib.rc_context(plots.STYLE):
-        result_plots.confusion_matrix(predictions(), CLASSES, LABELS).savefig(tmp_path / "confusion.png")
+        run = SimpleNamespace(predictions=predictions(), config={"classes": list(CLASSES)}, labels=LABELS)
+        for _, figure in viz.confusions(run):
+            figure.savefig(tmp_path / "confusion.png")
     return report.Picture("confusion_mfcc_cnn1d", tmp_path / "confusion.png", "1-D CNN", "")
 
 

@@ -123,6 +123,7 @@ def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
     assert pd.read_csv(folder / "permutation_importance.csv").feature[0] == networks.idxmax()
     drawn = run("viz.py", "--run", "demo", cwd=tmp_path)
     assert drawn.returncode == 0 and not drawn.stderr and (tmp_path / "visualizations/confusion_all_mlp.png").exists()
+    assert "unfinished" not in drawn.stdout                             # no other model or fold was asked for
     table = pd.read_csv(folder / "fits/all-mlp-fold0/predictions.csv")
     clip = next(tmp_path.rglob(table.file[0]))
     run("predict.py", clip, "--model", folder / "fits/all-mlp-fold0", "--csv", "out.csv", cwd=tmp_path)

@@ -50,7 +50,7 @@ def chosen_without_test_clips(run, labels):
         return ""
     chosen = single.loc[single.validation_accuracy.idxmax()]
     if chosen.name == 0:
-        return "It is also the best by inner validation, which sees no test clip."
+        return "The best model is also the best by inner validation, which sees no test clip."
     between = f" ({interval(chosen)})" if interval(chosen) else ""
     return ("To pick the best of many models by the test clips makes its number slightly optimistic. The best single "
             f"model by inner validation, which sees no test clip, is {experiment(chosen, labels)}: "

@@ -19,6 +19,7 @@ from ser.plots import experiment_label
 from ser.report_style import SCRIPT, STYLE
 
 N_HARDEST = 20            # clips in the table of the hardest
+MAX_LETTERS = 4           # of speakers' names that head a column; longer ones head a row
 N_COLOURS = 128           # of an embedded picture
 
 
@@ -107,15 +108,17 @@ def result_tables(run, labels):
     experiments = list(zip(run.summary.model, run.summary.feature))             # best first
     by_class = run.predictions.assign(emotion=pd.Categorical(run.predictions.true, run.config["classes"]))
     by_actor = run.predictions.assign(actor=pd.Categorical(run.predictions.actor, in_order(run.predictions.actor)))
+    per_actor = accuracy_table(by_actor, "actor", experiments, labels)
+    if max(by_actor.actor.astype(str).str.len()) > MAX_LETTERS:
+        per_actor = per_actor.set_index("model").T.rename_axis("actor").reset_index()
     return {
         "results": html_table(results_table(run.summary, labels)) + note(
             "Per cent, mean ± standard deviation over folds. WA: weighted accuracy, the fraction of correct clips; its "
             "95 % interval is a bootstrap over actors. UAR: unweighted average recall, the mean over emotions. p: "
             "corrected t-test of WA against the model with the best validation accuracy."),
         "emotions": html_table(accuracy_table(by_class, "emotion", experiments, labels)) + note(
-            "Per cent of the clips of an emotion (column) that were classified correctly."),
-        "actors": html_table(accuracy_table(by_actor, "actor", experiments, labels)) + note(
-            "Per cent of the clips of an actor (column) that were classified correctly."),
+            "Per cent of the clips of an emotion that were classified correctly."),
+        "actors": html_table(per_actor) + note("Per cent of the clips of an actor that were classified correctly."),
         "clips": html_table(hardest_clips(run.predictions), words=True) + note(
             "Misclassified by most models, the ensemble apart; their predictions, most frequent first.")}
 

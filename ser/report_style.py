@@ -37,6 +37,7 @@ th:first-child { position: sticky; left: 0; text-align: left; font-weight: norma
 thead th:first-child { z-index: 2; font-weight: bold; }
 .words th, .words td { text-align: left; }
 .words td:last-child { white-space: normal; min-width: 14rem; }
+.words th:first-child { white-space: normal; min-width: 11rem; overflow-wrap: anywhere; }
 
 figure { margin: 1.5rem 0; }
 figcaption { margin-top: 0.3rem; max-width: 46rem; }
@@ -59,7 +60,8 @@ dialog button { position: sticky; top: 0.5rem; left: 0.5rem; z-index: 1; font: i
   nav, .picker label { display: none; }
   .table { max-height: none; overflow: visible; width: auto; }
   table { font-size: 6.5pt; }
-  th, td { padding: 0.1rem 0.2rem; }
+  th, td { padding: 0.1rem 0.2rem; white-space: normal; }
+  th:first-child { min-width: 7rem; }
   thead th, th:first-child { position: static; }
   figure, tr { break-inside: avoid; }
   img { max-height: 24cm; width: auto; }

@@ -119,7 +119,7 @@ def test_a_run_of_one_model_compares_nothing(run):
 def test_the_choice_of_inner_validation_is_said_to_be_the_same(run):
     run.fits.loc[1, "validation_accuracy"] = 0.95
     run.summary = runs.summarise(run.fits, run.predictions, 1)
-    assert words(run)[-1] == "It is also the best by inner validation, which sees no test clip."
+    assert words(run)[-1] == "The best model is also the best by inner validation, which sees no test clip."
 
 
 def test_what_to_expect_depends_on_who_was_tested(run):
@@ -234,6 +234,13 @@ def test_its_tables_say_what_the_predictions_say(run):
                        ["1-D CNN, MFCC", "1", "96.2"]]                                          # best first
     missed = [row for row in rows if row[0].endswith(".wav")]
     assert missed == [[f"{k}.wav", "happy", "1 of 2", "angry 1"] for k in (20, 21, 22)]
+
+
+def test_speakers_with_long_names_have_a_row_each(run):
+    run.predictions["actor"] = run.predictions.actor.map("Speaker {}".format)
+    rows = Page(report.page(run, [], LABELS)).rows
+    assert ["actor", "MLP, Mel spectrogram", "1-D CNN, MFCC"] in rows
+    assert ["Speaker 3", "100", "95"] in rows and ["Speaker 4", "100", "100"] in rows
 
 
 @pytest.mark.parametrize("independent, kind", [(True, "speaker-independent"), (False, "speaker-dependent")])

@@ -38,7 +38,7 @@ import zipfile
 import matplotlib
 import numpy as np
 
-from ser import clip_plots, plots, report, result_plots
+from ser import clip_plots, heat_maps, plots, report, result_plots
 from ser.files import read_csv, write_atomically
 from study import ensemble, runs
 
@@ -75,20 +75,14 @@ def reliability(run):
 
 def per_emotion(run):
     """Recall and F1 of every emotion (columns) for every model and feature (rows), folds pooled."""
-    tables = result_plots.recall_and_f1(run.predictions, run.config["classes"], run.labels)
-    return plots.heat_maps("Results per emotion", tables, lowest=100 * run.chance, rotation=40)
+    tables = heat_maps.recall_and_f1(run.predictions, run.config["classes"], run.labels)
+    return heat_maps.several_heat_maps("Recall and F1 per emotion (%)", tables, "recall, F1 (%)", rotation=45)
 
 
 def per_actor(run):
-    """Accuracy on each actor's clips (columns, women and men apart) for every model and feature (rows)."""
-    table = result_plots.accuracy_table(run.predictions, "actor", run.labels)
-    table.loc["mean of the rows"] = table.mean()
+    """Accuracy on each actor's clips (rows, women and men apart) for every model and feature (columns)."""
     sexes = dict(zip(run.clips.actor, clip_plots.sex_of_clips(run.clips)))
-    groups = [(word, table[[actor for actor in table if sexes[actor] == sex]])
-              for sex, word in (("female", "women"), ("male", "men"), ("not known", "actors"))]
-    tables = {f"{group.shape[1]} {word}, mean {group.iloc[-1].mean():.1f} %": group.rename_axis(columns="actor")
-              for word, group in groups if group.shape[1]}
-    return plots.heat_maps("Accuracy per actor (%)", tables, lowest=100 * run.chance)
+    return heat_maps.accuracy_per_actor(run.predictions, sexes, run.labels)
 
 
 def subgroups(run):
@@ -99,9 +93,10 @@ def subgroups(run):
     if not columns:
         return None
     predictions = run.predictions.drop(columns="actor").merge(run.clips[["file", *columns]], on="file")
-    tables = {name: result_plots.accuracy_table(predictions, name, run.labels).rename(columns=text.format)
+    tables = {name: heat_maps.accuracy_table(predictions, name, run.labels).rename(columns=text.format)
               for name, text in columns.items()}
-    return plots.heat_maps("Accuracy in subgroups of the clips (%)", tables, 100 * run.chance, "{:.1f}".format)
+    return heat_maps.several_heat_maps("Accuracy in subgroups of the clips (%)", tables, "accuracy (%)",
+                                       "{:.1f}".format, rotation=45)
 
 
 def curves(run):
@@ -112,24 +107,24 @@ def curves(run):
 
 def confusion_overview(run):
     """All confusion matrices at a glance."""
-    members = run.predictions[run.predictions.model != ensemble.NAME[1]]
-    return result_plots.confusion_grid(members, run.config["classes"], run.labels)
+    return heat_maps.confusion_grid(run.predictions, run.config["classes"], run.labels)
 
 
 def confusions(run):
     """A confusion matrix with counts per feature and model."""
     for (model, feature), rows in run.predictions.groupby(["model", "feature"], sort=False):
-        yield f"{feature}_{model}", result_plots.confusion_matrix(rows, run.config["classes"], run.labels)
+        yield f"{feature}_{model}", heat_maps.confusion_matrix(rows, run.config["classes"], run.labels)
 
 
 # -- explanations ----------------------------------------------------------------------------------
 def occlusion(run):
-    """The regions of a clip that a network's decision depends on; None where it classified no clip correctly."""
+    """The regions of a clip that a network's decision depends on; None where there is no clip."""
     stored = run.artefacts["occlusion.npz"]
     if not len(stored["emotions"]):
         return None
     inputs, falls = (real_frames(stored[name], stored["lengths"]) for name in ("inputs", "falls"))
-    return clip_plots.occlusion_maps(stored["emotions"], inputs, falls, float(stored["hop_seconds"]),
+    predicted, axis = stored.get("predicted", stored["emotions"]), str(stored.get("axis", "column"))   # of older runs
+    return clip_plots.occlusion_maps(stored["emotions"], predicted, inputs, falls, float(stored["hop_seconds"]), axis,
                                      f"Occlusion sensitivity: {fit_label(run, stored)}")
 
 
@@ -167,10 +162,11 @@ class Figure(NamedTuple):
     note: str = ""          # small print, with the names in braces that `footnote` knows
     table: str = ""         # "predictions" or "histories": drawn once there are rows in it
     needs: str = ""         # a file of study/explain.py: drawn where the run has it
+    explains: str = ""      # the input of the networks that this file is about: a run without such has none
 
 
 POOLED = "Test clips of all finished folds pooled."
-SCALE = POOLED + " Colours start at chance ({chance:.1f} %)."
+SCALE = POOLED + " Chance is {chance:.1f} %."
 CONFUSION = "A row is the true emotion, a column the predicted one; misclassified clips are off the diagonal."
 
 FIGURES = {
@@ -181,9 +177,8 @@ FIGURES = {
         needs="examples.npz"),
     "comparison": Figure(
         comparison, "Further right is better. Where intervals overlap widely, the order is not certain.",
-        "Dots are folds, the bar is their mean, ± one standard deviation over folds. Whiskers: for accuracy the 95 % "
-        "interval by bootstrap over actors, for F1 the standard deviation. p: corrected t-test against the model with "
-        "the best validation accuracy.", "predictions"),
+        "Dots: folds; bar: their mean; whiskers: 95 % interval by bootstrap over actors. p: corrected t-test of "
+        "accuracy against the model with the best validation accuracy. Chance is {chance:.1f} %.", "predictions"),
     "reliability": Figure(
         reliability, "On the grey diagonal, confidence equals accuracy; below it the model is overconfident.",
         "Dashed: uncalibrated; solid: calibrated by one temperature per fit, which is fitted on the validation "
@@ -193,7 +188,7 @@ FIGURES = {
         per_emotion, "Darker is better; a pale cell is an emotion that this model misses or predicts too often.",
         SCALE, "predictions"),
     "per_actor": Figure(
-        per_actor, "Darker is better; pale columns are voices that every model finds hard.", SCALE, "predictions"),
+        per_actor, "Darker is better; pale rows are voices that every model finds hard.", SCALE, "predictions"),
     "subgroups": Figure(
         subgroups, "Darker is better; pairs of columns that differ show what accuracy depends on.", SCALE,
         "predictions"),
@@ -203,21 +198,29 @@ FIGURES = {
         "Thin: networks; thick: their mean while at least two still train. Training values are measured on augmented, "
         "masked and mixed-up batches, so the two curves do not compare directly.", "histories"),
     "occlusion": Figure(
-        occlusion, "Red: the decision depends on this region; blue: the region speaks against the emotion.",
-        "{protocol}. Clips: {files}, each the correctly classified test clip of its emotion with the highest "
-        "confidence. Occluded: patches of {stored[patch_frames]} frames and {stored[patch_fraction]:.1%} of the rows, "
-        "set to their mean.", needs="occlusion.npz"),
+        occlusion, "Orange: the decision depends on this region; purple: the region speaks against the emotion.",
+        "{protocol}. Clips: {files}, of each emotion the correctly classified test clip with the highest confidence; "
+        "where none is correct, the one that is most nearly so. Occluded: patches of {stored[patch_frames]} frames and "
+        "{stored[patch_fraction]:.1%} of the rows, set to their mean.", needs="occlusion.npz", explains="frames"),
     "tsne": Figure(
         tsne, "Emotions that form clusters are separated; clusters of one actor would mean that the voice decides.",
         "{protocol}. t-SNE of what the last layers of the fit's networks receive, for its test clips. Only "
-        "neighbourhood has a meaning.", needs="tsne.csv"),
+        "neighbourhood has a meaning.", needs="tsne.csv", explains="frames"),
     "permutation_importance": Figure(
         permutation_importance, "Long bars are the functionals that the network depends on most.",
         "{protocol}. Each functional, of all coefficients at once, permuted over the test clips; mean and standard "
-        "deviation. Functionals that hold the same as others look unimportant.", needs="permutation_importance.csv"),
+        "deviation. Functionals that hold the same as others look unimportant.", needs="permutation_importance.csv",
+        explains="functionals"),
     "confusion": Figure(confusion_overview, CONFUSION, POOLED, "predictions"),
     "confusion_<feature>_<model>": Figure(confusions, CONFUSION, POOLED, "predictions"),
 }
+
+
+def is_absent(row, run):
+    """Whether a figure lacks the file that it is drawn of, and the run could have it."""
+    models = run.config["settings"]["MODELS"]
+    inputs = {models[name]["input"] for name in run.fits.get("model", ()) if models.get(name, {}).get("epochs")}
+    return row.needs != "" and row.needs not in run.artefacts and (not row.explains or row.explains in inputs)
 
 
 # -- the run ---------------------------------------------------------------------------------------
@@ -319,7 +322,7 @@ def main(args):
     with write_atomically(path) as tmp_path:
         tmp_path.write_text(report.page(run, pictures, run.labels, (count, missing)), encoding="utf-8")
     print(path)
-    absent = {name: row.needs for name, row in FIGURES.items() if row.needs and row.needs not in run.artefacts}
+    absent = {name: row.needs for name, row in FIGURES.items() if is_absent(row, run)}
     if absent:
         print(f"not drawn: {', '.join(absent)}; {run.folder} has no up-to-date {', '.join(absent.values())}, "
               "which train.py writes")

@@ -49,14 +49,41 @@ def speaker_bootstrap_ci(correct, actors, level=0.95):
     correct : bool (clips,); actors : (clips,), who speaks. Clips of one voice are right or wrong together, so an
     interval over clips would be too narrow (cluster bootstrap; Efron & Tibshirani, 1993).
     """
-    number = {name: k for k, name in enumerate(in_order(actors))}
-    if len(number) < 2:
+    actor, times = draw_speakers(actors)
+    if times is None:
         return np.nan, np.nan
-    actor = np.array([number[name] for name in actors])
     right, clips = np.bincount(actor, np.asarray(correct, float)), np.bincount(actor)
-    rng = generator(0, "bootstrap over actors")
-    times = rng.multinomial(len(clips), np.full(len(clips), 1 / len(clips)), N_BOOTSTRAP)         # (draws, actors)
-    low, high = np.quantile(times @ right / (times @ clips), [(1 - level) / 2, (1 + level) / 2])
+    return percentile_interval(times @ right / (times @ clips), level)
+
+
+def speaker_bootstrap_f1_ci(true, predicted, actors, level=0.95):
+    """The same of the weighted F1, all clips of a draw pooled: (low, high); true, predicted : class names (clips,)."""
+    actor, times = draw_speakers(actors)
+    if times is None:
+        return np.nan, np.nan
+    true, predicted = np.asarray(true)[:, None], np.asarray(predicted)[:, None]                 # (clips, 1)
+    classes = np.unique(true)
+
+    def count(mask):                                    # (clips, classes) -> (draws, classes)
+        return times @ np.stack([np.bincount(actor, column) for column in mask.T], axis=1)
+
+    of_true, of_predicted = count(true == classes), count(predicted == classes)
+    f1 = 2 * count((true == classes) & (predicted == classes)) / np.maximum(of_true + of_predicted, 1)
+    return percentile_interval((f1 * of_true).sum(axis=1) / of_true.sum(axis=1), level)
+
+
+def draw_speakers(actors):
+    """Who each clip is of, int (clips,), and how often each actor is drawn, (draws, actors); None of a single actor."""
+    number = {name: k for k, name in enumerate(in_order(actors))}
+    actor, n = np.array([number[name] for name in actors]), len(number)
+    if n < 2:
+        return actor, None
+    return actor, generator(0, "bootstrap over actors").multinomial(n, np.full(n, 1 / n), N_BOOTSTRAP)
+
+
+def percentile_interval(values, level):
+    """(low, high) that hold the middle share `level` of the values."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -7,7 +7,9 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 12,
+WIDTH = 7.2                                         # inches; reports and READMEs show pictures some 700 pixels wide
+STYLE = {"figure.facecolor": "white", "savefig.facecolor": "white", "axes.facecolor": "white",     # also on dark pages
+         "font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titlesize": 11,
          "xtick.labelsize": 8, "ytick.labelsize": 8, "legend.fontsize": 8, "legend.frameon": False,
          "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
          "text.parse_math": False,                  # a $ in the name of a file or an emotion is printed as it is
@@ -15,7 +17,10 @@ STYLE = {"font.size": 9, "axes.titlesize": 10, "axes.labelsize": 9, "figure.titl
 COLOURS = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133",
            "#56b4e9")                               # seaborn's palette "colorblind"
 BLUE, ORANGE, GREY, LIGHT_BLUE = COLOURS[0], COLOURS[1], COLOURS[7], COLOURS[9]
-SMALL = 7                                           # points
+MARKERS = "os^DvPX<*"                               # one fewer than colours: 90 different pairs of the two
+SMALL = 7.5                                         # points
+MAX_LETTERS = 18                                    # of a name in a figure
+LETTERS_PER_INCH = 17                               # of small print, about
 TIMELINE_COLUMNS = 2000                             # of the waveform and of the spectrogram of a timeline, about
 WHOLE_SPECTROGRAM_SECONDS = 120                     # of longer recordings it is made of single frames
 
@@ -34,7 +39,7 @@ def mark_title(figure, text):
 
 def add_footnote(figure, note):
     """Put `note` in small print below a figure."""
-    lines = textwrap.fill(note, int(18 * figure.get_figwidth()))
+    lines = textwrap.fill(note, int(LETTERS_PER_INCH * figure.get_figwidth()))
     figure.supxlabel(lines, x=0.01, ha="left", fontsize=SMALL, color="0.3")
 
 
@@ -43,41 +48,28 @@ def experiment_label(model, feature, labels):
     return labels[model] if model == "ensemble" else f"{labels[model]}, {labels[feature]}"
 
 
-def heat_map(ax, table, lowest=0, text="{:.0f}".format, size=SMALL):
-    """A DataFrame of percentages as coloured cells, light at `lowest`, dark at 100 %; NaN stays empty.
-
-    text : cell -> what is written in it, or a DataFrame of that; size : of the text, in points
-    """
-    written = table.map(text, na_action="ignore") if callable(text) else text
-    ax.imshow(table, vmin=lowest, vmax=100, cmap="Blues", aspect="auto")
-    for (i, j), percent in np.ndenumerate(table):
-        if np.isfinite(percent):
-            ax.text(j, i, written.iat[i, j], ha="center", va="center", fontsize=size, in_layout=False,
-                    color="white" if percent > 0.4 * lowest + 60 else "black")
-    ax.set_xticks(range(table.shape[1]), table.columns)
-    ax.set_yticks(range(table.shape[0]), table.index)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+def shorten(name, letters=MAX_LETTERS):
+    """A name of at most so many letters: its begin and its end."""
+    name = str(name)
+    return name if len(name) <= letters else f"{name[:letters // 2]}…{name[-((letters - 1) // 2):]}"
 
 
-def heat_maps(title, tables, lowest, text="{:.0f}".format, rotation=0):
-    """Heat maps side by side, which share their rows and their scale: {title: DataFrame of percentages}.
-
-    lowest, text : as in `heat_map`; rotation : of the column names, in degrees; a table's columns.name goes below them
-    """
-    figure = new_figure(title, 9.5, 2 + 0.27 * len(next(iter(tables.values()))))
-    axes = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
-    for ax, (name, table) in zip(axes, tables.items()):
-        heat_map(ax, table, lowest, text)
-        ax.set(title=name, xlabel=table.columns.name or "")
-        ax.tick_params(axis="x", rotation=rotation)
-    colour_bar(figure, axes)
-    return figure
+def look(number):
+    """Colour and marker of the `number`-th of several things: different in colour and in shape."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
-def colour_bar(figure, axes, text="scale (%)"):
-    """One colour bar for the heat maps in `axes`, which share a scale."""
-    figure.colorbar(axes[0].images[0], ax=axes, label=text, shrink=0.8, pad=0.02)
+def cells_below_legend(figure, rows, columns):
+    """Grid cells for a legend below the title (see `add_legend`) and, (rows, columns), for the axes."""
+    legend, axes = figure.add_gridspec(2, 1, height_ratios=[0.01, 1])
+    return legend, axes.subgridspec(rows, columns)
+
+
+def add_legend(figure, cell, handles, columns):
+    """A legend in a grid cell of its own."""
+    ax = figure.add_subplot(cell)
+    ax.set_axis_off()
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), ncols=columns, borderaxespad=0)
 
 
 # -- a recording over time -------------------------------------------------------------------------
@@ -86,7 +78,7 @@ def timeline(name, recording, rows, labels):
 
     recording : as in ser/recording.py; rows : start, end (s), label, unsure, p_<label>, a row per window
     """
-    figure = new_figure(f"Emotion over time: {name}", 9, 6)
+    figure = new_figure(f"Emotion over time: {name}", WIDTH, 5.5)
     wave, mel, emotions = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1.5, 2])
     seconds, (low, high) = recording.seconds, recording.envelope(TIMELINE_COLUMNS)
     wave.fill_between(np.linspace(0, seconds, len(low)), low, high, color=BLUE, lw=0.3)

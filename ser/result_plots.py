@@ -2,16 +2,23 @@
 
 labels : {name of a feature or model: text in figures}; chance : accuracy of guessing, 0 to 1. Rows keep their order.
 """
+import textwrap
+
 import numpy as np
-import pandas as pd
-from sklearn.metrics import f1_score, recall_score
+from matplotlib.lines import Line2D
+from sklearn.metrics import f1_score
 
 from ser import metrics
-from ser.names import in_order
-from ser.plots import BLUE, COLOURS, ORANGE, colour_bar, experiment_label, heat_map, new_figure
+from ser.plots import BLUE, ORANGE, WIDTH, add_legend, cells_below_legend, experiment_label, look, new_figure
 
 RELIABILITY_BINS, MIN_BIN_CLIPS = 10, 20
 NETWORK_LINE_WIDTH = 0.7        # points, of the curve of a single network
+ENSEMBLE = "ensemble"           # the model that is of no single feature
+ENSEMBLE_COLOUR = "0.2"
+P_OFFSET = 66                   # points, from the axis of a comparison to its column with p
+CHANCE = dict(color="0.4", ls=":")
+MAX_RELIABILITY_START = 50      # per cent, where the axes begin at most
+PANELS_ACROSS = 3               # reliability diagrams in a row
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -21,19 +28,20 @@ def training_curves(histories, chance, labels):
     Thin lines are networks, thick ones their mean while at least two of them still train.
     """
     names = histories.feature.unique()
-    figure = new_figure(f"{labels[histories.model.iloc[0]]}: training", 1 + 2.7 * len(names), 5.2)
-    axes = figure.subplots(2, len(names), sharex="col", sharey="row", squeeze=False)
+    figure = new_figure(f"{labels[histories.model.iloc[0]]}: training", WIDTH, 4.8)
+    legend, cells = cells_below_legend(figure, 2, len(names))
+    axes = cells.subplots(sharex="col", sharey="row", squeeze=False)
     for (upper, lower), name in zip(axes.T, names):
         rows = histories[histories.feature == name]
         for ax, quantity, scale in ((upper, "loss", 1), (lower, "accuracy", 100)):
             learning_curves(ax, rows, quantity, scale)
-        lower.axhline(100 * chance, color="0.4", ls=":", label="chance")
-        folds = rows.fold.nunique()
-        upper.set_title(f"{labels[name]}, {folds} fold{'s' * (folds > 1)}")
+        lower.axhline(100 * chance, label=f"accuracy of guessing ({100 * chance:.1f} %)", **CHANCE)
+        upper.set_title(textwrap.fill(labels[name], 16))
         lower.set(xlabel="epoch", ylim=(0, 100))
-    axes[0, 0].set_ylabel("cross-entropy loss (nats)")
+    axes[0, 0].set_ylabel("cross-entropy (nats)")
     axes[1, 0].set_ylabel("accuracy (%)")
-    axes[0, -1].legend(*axes[1, -1].get_legend_handles_labels(), loc="upper right")
+    handles, _ = axes[1, 0].get_legend_handles_labels()
+    add_legend(figure, legend, handles, len(handles))
     return figure
 
 
@@ -52,132 +60,145 @@ def learning_curves(ax, histories, quantity, scale):
 
 # -- how good --------------------------------------------------------------------------------------
 def comparison(predictions, summary, chance, labels):
-    """Accuracy (WA) and weighted F1 of every feature and model: folds as dots, their mean, and its uncertainty."""
-    summary = summary.set_index(["model", "feature"])
-    models, features = list(predictions.model.unique()), list(predictions.feature.unique())
-    shared = predictions[predictions.model != "ensemble"].feature.nunique()     # the ensemble needs no room of its own
-    figure = new_figure("Features and models compared", 8.5, 1.6 + 0.28 * len(models) * (1 + shared))
-    axes = figure.subplots(1, 2, sharey=True)
-    measures = {"accuracy, WA (%)": lambda fold: 100 * (fold.true == fold.predicted).mean(),
-                "weighted F1 (%)": lambda fold: 100 * f1_score(fold.true, fold.predicted, average="weighted")}
-    for ax, (name, score) in zip(axes, measures.items()):
-        ax.axvline(100 * chance, color="0.4", ls=":", label=f"chance ({100 * chance:.1f} %)")
-        for (model, feature), rows in predictions.groupby(["model", "feature"], sort=False):
-            scores = np.array([score(fold) for _, fold in rows.groupby("fold")])            # (folds,)
-            own = list(predictions[predictions.model == model].feature.unique())
-            y = models.index(model) + (own.index(feature) - (len(own) - 1) / 2) / (shared + 1)
-            row = summary.loc[(model, feature)]
-            wa = ax is axes[0]
-            fold_scores(ax, y, scores, COLOURS[features.index(feature) % len(COLOURS)],
-                        label=None if model == "ensemble" else labels[feature],
-                        interval=(100 * row.accuracy_low, 100 * row.accuracy_high) if wa else None,
-                        p=row.p_against_best if wa else np.nan)
-        ax.set(xlabel=name, xlim=(100 * chance - 2.5, 100))
+    """Accuracy (WA) and weighted F1 of every feature and model, best first: folds as dots, their mean, and the 95 %
+    interval by bootstrap over actors."""
+    summary = summary.sort_values("accuracy_mean", ascending=False, kind="stable")
+    experiments = list(zip(summary.model, summary.feature))                                 # best first
+    rows = dict(list(predictions.groupby(["model", "feature"])))
+    features = list(predictions.feature[predictions.model != ENSEMBLE].unique())
+    colours = {key: ENSEMBLE_COLOUR if key[0] == ENSEMBLE else look(features.index(key[1]))["color"]
+               for key in experiments}
+    figure = new_figure("Features and models compared, best first", WIDTH, 2 + 0.23 * len(experiments))
+    legend, cells = cells_below_legend(figure, 1, 2)
+    axes = cells.subplots(sharey=True)
+    for y, row in enumerate(summary.itertuples()):
+        clips, colour = rows[row.model, row.feature], colours[row.model, row.feature]
+        f1_interval = metrics.speaker_bootstrap_f1_ci(clips.true, clips.predicted, clips.actor)
+        fold_scores(axes[0], y, accuracy_of_folds(clips), (row.accuracy_low, row.accuracy_high), colour,
+                    row.p_against_best)
+        fold_scores(axes[1], y, f1_of_folds(clips), f1_interval, colour)
+    for ax, name in zip(axes, ("accuracy, WA (%)", "weighted F1 (%)")):
+        ax.set_xlabel(name)
+        ax.margins(x=0.06)
         ax.grid(axis="x")
-    axes[0].set(yticks=range(len(models)), yticklabels=[labels[name] for name in models],
-                ylim=(len(models) - 0.5, -0.5))
-    handles = dict(zip(*axes[0].get_legend_handles_labels()[::-1]))                 # one for each name
-    figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=min(3, 1 + shared))
+        note_beside(ax, -1, "mean ± std" if predictions.fold.nunique() > 1 else "mean")
+        if ax.get_xlim()[0] <= 100 * chance:                                    # else the footnote says it
+            ax.axvline(100 * chance, **CHANCE)
+    if summary.p_against_best.notna().any():
+        note_beside(axes[0], -1, "p", P_OFFSET)
+    axes[0].set(yticks=range(len(experiments)), ylim=(len(experiments) - 0.4, -0.6),
+                yticklabels=[experiment_label(*key, labels) for key in experiments])
+    add_legend(figure, legend, comparison_legend(colours, labels, 100 * chance, axes), 3)
     return figure
 
 
-def fold_scores(ax, y, scores, colour, label, interval, p):
-    """One experiment at height `y`: scores (folds,) in per cent as dots, their mean and its whiskers, and both as text.
+def accuracy_of_folds(clips):
+    """Accuracy of each fold, in per cent: (folds,)"""
+    return 100 * (clips.true == clips.predicted).groupby(clips.fold).mean().to_numpy()
 
-    interval : (low, high) of the whiskers, None for the standard deviation over folds; p : written unless NaN
+
+def f1_of_folds(clips):
+    """Weighted F1 of each fold, in per cent: (folds,)"""
+    return np.array([100 * f1_score(fold.true, fold.predicted, average="weighted")
+                     for _, fold in clips.groupby("fold")])
+
+
+def fold_scores(ax, y, scores, interval, colour, p=np.nan):
+    """One experiment at height `y`: scores (folds,) in per cent as dots, their mean, its interval (low, high; 0 to 1)
+    unless NaN; beside the axis mean and standard deviation over folds as text, and p unless NaN."""
+    mean = scores.mean()
+    ax.plot(scores, np.full(len(scores), y + 0.22), "o", ms=3.5, color=colour, alpha=0.5, mew=0)
+    ax.plot(mean, y - 0.1, "|", ms=9, mew=2.2, color=colour)
+    if np.isfinite(interval).all():
+        ax.errorbar(100 * np.mean(interval), y - 0.1, xerr=50 * np.diff(interval)[0], fmt="none", capsize=3, lw=1.3,
+                    color=colour)
+    note_beside(ax, y, f"{mean:.1f} ± {scores.std(ddof=1):.1f}" if len(scores) > 1 else f"{mean:.1f} (1 fold)")
+    if np.isfinite(p):
+        note_beside(ax, y, metrics.format_p(p), P_OFFSET)
+
+
+def note_beside(ax, y, text, offset=4):
+    """Text at height `y`, some points to the right of an axis."""
+    ax.annotate(text, (1, y), (offset, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
+                va="center", fontsize=8, annotation_clip=False)
+
+
+def comparison_legend(colours, labels, chance, axes):
+    """Handles: what a dot and a bar are, the colour of each feature and of the ensemble, and chance where it is drawn.
+
+    colours : {(model, feature): colour}
     """
-    mean, std = scores.mean(), scores.std(ddof=1) if len(scores) > 1 else 0
-    low, high = interval or (mean - std, mean + std)
-    ax.plot(scores, np.full(len(scores), y + 0.07), "o", ms=4, color=colour, alpha=0.5, mew=0)
-    ax.errorbar(mean, y - 0.03, xerr=[[max(mean - low, 0)], [max(high - mean, 0)]], fmt="|", ms=10, mew=2, capsize=3,
-                lw=1.2, color=colour, label=label)
-    text = f"{mean:.1f} ± {std:.1f}" if len(scores) > 1 else f"{mean:.1f} (1 fold)"
-    text += f"  p {metrics.format_p(p)}" if np.isfinite(p) else ""
-    ax.text(1.01, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+    names = {"Ensemble of all" if model == ENSEMBLE else labels[feature]: colour
+             for (model, feature), colour in colours.items()}
+    handles = [Line2D([], [], color=colour, lw=5, label=name) for name, colour in names.items()]
+    handles += [Line2D([], [], color="0.4", marker="o", ms=3.5, ls="none", label="one fold"),
+                Line2D([], [], color="0.4", marker="|", ms=9, mew=2.2, lw=1.3, label="mean, 95 % interval")]
+    if any(ax.get_xlim()[0] <= chance for ax in axes):
+        handles.append(Line2D([], [], label=f"chance ({chance:.1f} %)", **CHANCE))
+    return handles
 
 
 def reliability(predictions, fits, labels):
-    """Accuracy against confidence, uncalibrated (dashed) and calibrated by the temperature of each fit (solid)."""
-    models, features = list(predictions.model.unique()), list(predictions.feature.unique())
-    temperatures = fits.set_index(["feature", "model", "fold"]).temperature
-    columns = [name for name in predictions if name.startswith("p_")]
-    figure = new_figure("Reliability diagrams", 2.4 * len(models), 3.4)
-    axes = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    """Accuracy against confidence, uncalibrated (dashed) and calibrated by the temperature of each fit (solid); a panel
+    per model, a colour and a marker per feature."""
+    models = list(predictions.model.unique())
+    features = list(predictions.feature[predictions.model != ENSEMBLE].unique())
+    across = min(PANELS_ACROSS, len(models))
+    down = -(-len(models) // across)
+    figure = new_figure("Reliability diagrams", WIDTH, 1.6 + 2.4 * down)
+    legend, cells = cells_below_legend(figure, down, across)
+    axes = cells.subplots(sharex=True, sharey=True, squeeze=False).ravel()
     for ax, model in zip(axes, models):
-        ax.plot([0, 100], [0, 100], color="0.7", lw=0.8)
         for feature, rows in predictions[predictions.model == model].groupby("feature", sort=False):
-            p, correct = rows[columns].to_numpy(), (rows.true == rows.predicted).to_numpy()
-            temperature = temperatures.loc[list(zip(rows.feature, rows.model, rows.fold))].to_numpy()[:, None]
-            for probabilities, style in ((p, "--"), (metrics.apply_temperature(p, temperature), "-")):
-                confidence, accuracy, clips = metrics.reliability_curve(probabilities, correct, bins=RELIABILITY_BINS)
-                enough = clips >= MIN_BIN_CLIPS
-                ax.plot(100 * confidence[enough], 100 * accuracy[enough], style, lw=1.2,
-                        color=COLOURS[features.index(feature) % len(COLOURS)],
-                        label=labels[feature] if style == "-" else None)
-        ax.set(title=labels[model], xlabel="confidence (%)", xlim=(0, 100), ylim=(0, 100), aspect="equal")
-        ax.legend(loc="lower right", fontsize=6)
-    axes[0].set_ylabel("accuracy (%)")
+            reliability_lines(ax, rows, fits, experiment_look(model, feature, features))
+        ax.set_title(labels[model])
+        ax.grid()
+    for ax in axes[len(models):]:
+        ax.set_visible(False)
+    frame_reliability(axes[:len(models)], across)
+    for ax in axes[::across]:
+        ax.set_ylabel("accuracy (%)")
+    add_legend(figure, legend, reliability_legend(predictions, features, labels), 3)
     return figure
 
 
-# -- where they are right --------------------------------------------------------------------------
-def recall_and_f1(predictions, classes, labels):
-    """Two tables, {title: DataFrame of percentages}: every model and feature (rows), every emotion (columns)."""
-    experiments = list(predictions.groupby(["model", "feature"], sort=False))
-    names = [experiment_label(*key, labels) for key, _ in experiments]
-    return {title: pd.DataFrame([100 * score(rows.true, rows.predicted, labels=list(classes), average=None,
-                                             zero_division=0) for _, rows in experiments], names, classes)
-            for title, score in {"Recall (%)": recall_score, "F1 (%)": f1_score}.items()}
+def frame_reliability(axes, across):
+    """Equal axes that begin where the data do, and the diagonal; axes : panels in rows of `across`"""
+    lowest = [line.get_xydata().min() for ax in axes for line in ax.lines if len(line.get_xdata())]
+    low = 10 * np.floor(min([*lowest, MAX_RELIABILITY_START]) / 10)
+    for k, ax in enumerate(axes):
+        if not any(len(line.get_xdata()) for line in ax.lines):
+            ax.text(0.5, 0.4, "too few clips", transform=ax.transAxes, ha="center")
+        ax.plot([low, 100], [low, 100], color="0.6", lw=0.8, zorder=1)
+        ax.set(xlim=(low, 102), ylim=(low, 102), aspect="equal")
+        ax.tick_params(labelbottom=True)
+        if k + across >= len(axes):
+            ax.set_xlabel("confidence (%)")
 
 
-def accuracy_table(predictions, column, labels):
-    """Accuracy (%) of every model and feature (rows) by the values of a column (columns), folds pooled."""
-    correct = predictions.assign(correct=100.0 * (predictions.true == predictions.predicted))
-    table = correct.groupby(["model", "feature", column], sort=False).correct.mean().unstack()
-    table = table[in_order(table.columns)].rename_axis(columns=None)
-    return table.set_axis([experiment_label(*key, labels) for key in table.index])
+def reliability_lines(ax, rows, fits, style):
+    """The two lines of one feature and model; style : colour and marker"""
+    temperatures = fits.set_index(["feature", "model", "fold"]).temperature
+    p, correct = rows[[name for name in rows if name.startswith("p_")]].to_numpy(), (rows.true == rows.predicted)
+    temperature = temperatures.loc[list(zip(rows.feature, rows.model, rows.fold))].to_numpy()[:, None]
+    for probabilities, line in ((p, dict(ls="--", lw=1, mfc="white", alpha=0.8)),
+                                (metrics.apply_temperature(p, temperature), dict(ls="-", lw=1.5))):
+        confidence, accuracy, clips = metrics.reliability_curve(probabilities, correct, bins=RELIABILITY_BINS)
+        enough = clips >= MIN_BIN_CLIPS
+        ax.plot(100 * confidence[enough], 100 * accuracy[enough], ms=4, **style, **line)
 
 
-# -- confusion matrices ----------------------------------------------------------------------------
-def confusion_counts(predictions, classes):
-    """Confusion matrix as counts and as percentages of each true class: two DataFrames (true, predicted)."""
-    counts = pd.crosstab(predictions.true, predictions.predicted).reindex(index=classes, columns=classes, fill_value=0)
-    return counts, (100 * counts).div(counts.sum(axis=1).clip(lower=1), axis=0)
+def experiment_look(model, feature, features):
+    """Colour and marker of a feature; the ensemble's are its own."""
+    return dict(color=ENSEMBLE_COLOUR, marker="D") if model == ENSEMBLE else look(features.index(feature))
 
 
-def confusion_matrix(predictions, classes, labels):
-    """Confusion matrix of one feature and model: percentages of each true class over counts."""
-    counts, percent = confusion_counts(predictions, classes)
-    name = experiment_label(predictions.model.iloc[0], predictions.feature.iloc[0], labels)
-    accuracy = (predictions.true == predictions.predicted).mean()
-    figure = new_figure(f"{name}: {100 * accuracy:.1f} % of {len(predictions)} clips correct", 6.5, 5.8)
-    ax = figure.subplots()
-    heat_map(ax, percent, text=percent.map("{:.0f} %\n".format) + counts.astype(str), size=8)
-    ax.tick_params(axis="x", rotation=30)
-    ax.set(xlabel="predicted emotion", ylabel="true emotion")
-    colour_bar(figure, [ax], "share of the row (%)")
-    return figure
-
-
-def confusion_grid(predictions, classes, labels):
-    """All confusion matrices, models down and features across, in rounded percentages of each true class."""
-    models, features = predictions.model.unique(), predictions.feature.unique()
-    figure = new_figure("Confusion matrices", 1.4 + 2.5 * len(features), 1 + 2.4 * len(models))
-    axes = figure.subplots(len(models), len(features), sharex=True, sharey=True, squeeze=False)
-    experiments = dict(list(predictions.groupby(["model", "feature"])))
-    for row, model in zip(axes, models):
-        for ax, feature in zip(row, features):
-            if (model, feature) in experiments:
-                percent = confusion_counts(experiments[model, feature], classes)[1]
-            else:
-                percent = pd.DataFrame(np.nan, index=classes, columns=classes)
-                ax.text(0.5, 0.5, "no fits", transform=ax.transAxes, ha="center")
-            heat_map(ax, percent, size=6)
-            ax.set_title(experiment_label(model, feature, labels), fontsize=9)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("true emotion")
-    for ax in axes[-1]:
-        ax.set_xlabel("predicted emotion")
-        ax.tick_params(axis="x", rotation=90)
-    colour_bar(figure, list(axes.flat), "share of the row (%)")
-    return figure
+def reliability_legend(predictions, features, labels):
+    """Handles: the features, and what dashed and solid mean."""
+    experiments = predictions.assign(single=predictions.model != ENSEMBLE).drop_duplicates(["feature", "single"])
+    names = {labels[feature] if model != ENSEMBLE else "Ensemble of all": experiment_look(model, feature, features)
+             for model, feature in zip(experiments.model, experiments.feature)}
+    return [Line2D([], [], ms=4, lw=1.5, label=name, **style) for name, style in names.items()] + [
+        Line2D([], [], color="0.3", marker="o", ms=4, mfc="white", ls="--", lw=1, label="uncalibrated"),
+        Line2D([], [], color="0.3", marker="o", ms=4, lw=1.5, label="calibrated"),
+        Line2D([], [], color="0.6", lw=0.8, label="confidence = accuracy")]

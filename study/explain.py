@@ -96,16 +96,14 @@ def explain_sequences(run, fit, model, table, x, lengths):
     """occlusion.npz and tsne.csv; table : the fit's predictions; x : float (clips, frames, n) of its clips, not
     standardised; lengths : int (clips,)"""
     network, labels, inputs = model.estimator.network, model.metadata["labels"], model.standardise(x, lengths)
-    confidence = table[[f"p_{name}" for name in labels]].max(axis=1)
-    correct = table.assign(confidence=confidence).query("true == predicted")
-    best = correct.sort_values("confidence", ascending=False, kind="stable").drop_duplicates("true")
-    best = best.sort_values("true", key=lambda names: names.map(labels.index))
+    best = best_classified(table, labels)
     falls = np.zeros((len(best), *x.shape[1:]), np.float32)
     for fall, row, emotion in zip(falls, best.index, best.true):
         fall[:lengths[row]] = occlusion(network, inputs[row], lengths[row], labels.index(emotion))
     hop_seconds = features.frame_seconds(fit.feature, run.config["feature_params"])
-    write_arrays(run.folder / "occlusion.npz", **origin(fit), emotions=best.true, files=best.file,
-                 lengths=lengths[best.index], inputs=np.float32(x[best.index]), falls=falls,
+    write_arrays(run.folder / "occlusion.npz", **origin(fit), emotions=best.true, predicted=best.predicted,
+                 files=best.file, axis=features.FEATURES[fit.feature].axis, lengths=lengths[best.index],
+                 inputs=np.float32(x[best.index]), falls=falls,
                  hop_seconds=hop_seconds, patch_frames=PATCH[0], patch_fraction=PATCH[1])
     if len(inputs) >= TSNE_MIN_CLIPS:
         points = tsne(penultimate(network, inputs))                                         # (clips, 2)
@@ -133,6 +131,16 @@ def choose_examples(clips):
     largest_first = clips.assign(size=groups.transform("nunique"))
     largest_first = largest_first.sort_values("size", ascending=False, kind="stable")
     return largest_first.drop_duplicates("emotion").sort_values("label")
+
+
+def best_classified(table, labels):
+    """One row per emotion, in the order of `labels`: the correct one with the highest confidence, or where none is
+    correct the one whose emotion has the highest probability. table : with true, predicted, p_<label>"""
+    p = table[[f"p_{name}" for name in labels]].to_numpy()                                  # (clips, labels)
+    p_true = p[np.arange(len(p)), table.true.map(labels.index)]
+    ranked = table.assign(correct=table.true == table.predicted, p_true=p_true)
+    ranked = ranked.sort_values(["correct", "p_true"], ascending=False, kind="stable").drop_duplicates("true")
+    return ranked.sort_values("true", key=lambda names: names.map(labels.index))
 
 
 def best_network(run, kind, arrays):

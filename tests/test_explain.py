@@ -113,6 +113,17 @@ def test_examples_are_the_clips_themselves_without_pickle(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["examples.npz"]
 
 
+def test_the_best_classified_clip_of_every_emotion():
+    """Of `sad` the correct one of two, though another has a higher probability; of `calm`, never right, the nearest."""
+    rows = [("happy", 0.5, 0.3, 0.2), ("happy", 0.9, 0.1, 0.0), ("sad", 0.50, 0.45, 0.05), ("sad", 0.3, 0.4, 0.3),
+            ("calm", 0.8, 0.1, 0.1), ("calm", 0.5, 0.2, 0.3)]
+    table = pd.DataFrame(rows, columns=["true", "p_happy", "p_sad", "p_calm"])
+    table["predicted"] = ["happy", "happy", "happy", "sad", "happy", "happy"]
+    best = explain.best_classified(table, ["happy", "sad", "calm"])
+    assert list(best.index) == [1, 3, 5] and list(best.true) == ["happy", "sad", "calm"]
+    assert list(best.predicted) == ["happy", "sad", "happy"]
+
+
 # -- explanations of a run -------------------------------------------------------------------------
 N_CLIPS, N_FRAMES, N = 12, 6, 4
 N_FUNCTIONALS = 13
@@ -202,7 +213,7 @@ def test_explanations_of_the_first_fold(finished, corpus):
         assert (str(stored["model"]), str(stored["feature"]), int(stored["fold"])) == ("bilstm", "mel", 0)
         assert stored["fit_id"] == "0000000000000802" and stored["hop_seconds"] == 0.5
         assert (stored["patch_frames"], stored["patch_fraction"]) == explain.PATCH
-        assert list(stored["emotions"]) == list(EMOTIONS)
+        assert list(stored["emotions"]) == list(stored["predicted"]) == list(EMOTIONS) and stored["axis"] == "band"
         assert list(stored["files"]) == ["10.wav", "7.wav"]                 # most confident of clips 1, 4, 7, 10
         assert np.array_equal(stored["inputs"], corpus.sequences["mel"][[10, 7], 0])       # not standardised
         falls = stored["falls"]

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 from scipy.stats import norm, t, ttest_rel
+from sklearn.metrics import f1_score
 
 from ser import metrics
 
@@ -34,6 +35,17 @@ def test_interval_resamples_actors_not_clips():
     right, actors = RNG.random(1000) < 0.8, RNG.integers(24, size=1000)
     assert metrics.speaker_bootstrap_ci(right, actors) == metrics.speaker_bootstrap_ci(right[order], actors[order])
     assert metrics.speaker_bootstrap_ci(right, actors) == metrics.speaker_bootstrap_ci(right, actors.astype(str))
+
+
+def test_interval_of_f1_is_that_of_scikit_learn_on_the_drawn_actors():
+    """Of two actors 2.5 % of the draws or more are one of them twice: the ends are the two actors' own F1."""
+    true, predicted = (np.array(list("abc"))[RNG.integers(3, size=400)] for _ in range(2))
+    actors = np.repeat(["x", "y"], 200)
+    predicted[:150] = true[:150]
+    ends = [f1_score(true[own], predicted[own], average="weighted") for own in (actors == "y", actors == "x")]
+    assert metrics.speaker_bootstrap_f1_ci(true, predicted, actors) == pytest.approx(ends)
+    assert metrics.speaker_bootstrap_f1_ci(true, true, actors) == (1, 1)
+    assert np.isnan(metrics.speaker_bootstrap_f1_ci(true, predicted, ["x"] * 400)).all()
 
 
 # -- comparison ------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ def test_the_command_prints_what_it_wrote_and_what_it_did_not(drawn):
     *paths, report, absent, missing = printed.splitlines()
     assert {(folder / path).name for path in paths} == {path.name for path in folder.glob("visualizations/*.png")}
     assert report.endswith("report.html") and (folder / report).exists()
-    assert absent.startswith("not drawn: example_features, occlusion, tsne, permutation_importance; reference has no")
+    assert absent.startswith("not drawn: example_features; reference has no up-to-date examples.npz, ")
     assert missing.startswith("unfinished run, drawn as far as it is; 95 fits are missing: mfcc-cnn1d all folds, ")
 
 
@@ -159,9 +159,9 @@ def test_actors_and_subgroups_are_apart():
     run = SimpleNamespace(clips=clips, predictions=predictions(), labels=LABELS, chance=1 / 8,
                           config={"classes": list(CLASSES)})
     women, men = viz.per_actor(run).axes[:2]
-    assert [label.get_text() for label in women.get_xticklabels()] == ["2", "4"]
+    assert [label.get_text() for label in women.get_yticklabels()] == ["2", "4"]
     assert women.get_title() == "2 women, mean 97.5 %" and men.get_title() == "2 men, mean 95.0 %"
-    assert men.images[0].get_array().tolist() == [[95, 95], [95, 95]]           # the model, and the mean of the rows
+    assert men.images[0].get_array().tolist() == [[95, 95], [95, 95]]           # the model, and the mean of the columns
     sex, intensity = viz.subgroups(run).axes[:2]                                # one statement: nothing to compare
     assert sex.images[0].get_array().tolist() == [[97.5, 95]] and intensity.get_title() == "intensity"
     assert [text.get_text() for text in intensity.texts] == ["92.5", "100.0"]
@@ -181,7 +181,7 @@ def explained(tmp_path):
              axes=["band", "coefficient"], mel=rng.random((2, 5, 6)), mfcc=rng.random((2, 5, 4)))
     np.savez(folder / "occlusion.npz", **origin, emotions=["sad", "happy"], files=["a.wav", "b.wav"], lengths=[3, 5],
              inputs=rng.random((2, 5, 6)), falls=rng.random((2, 5, 6)), hop_seconds=0.5, patch_frames=8,
-             patch_fraction=0.125)
+             patch_fraction=0.125, predicted=["sad", "sad"], axis="band")
     write_csv(folder / "tsne.csv", pd.DataFrame(dict(file=["a.wav", "b.wav"], actor=[1, 2], true=["sad", "happy"],
                                                      x=[0.0, 1.0], y=[2.0, 3.0], **origin)))
     write_csv(folder / "permutation_importance.csv", pd.DataFrame(dict(
@@ -202,17 +202,28 @@ def test_artefacts_are_drawn(artefact_figures):
     protocol = "5-fold stratified by emotion, speaker-dependent"
     notes = {stem: figure.get_supxlabel().replace("\n", " ") for stem, figure in figures.items()}
     assert all((protocol in note) == (stem != "example_features") for stem, note in notes.items())
-    assert "Clips: a.wav, b.wav." in notes["example_features"] and "Clips: a.wav, b.wav, each" in notes["occlusion"]
+    assert "Clips: a.wav, b.wav." in notes["example_features"] and "Clips: a.wav, b.wav, of each" in notes["occlusion"]
+    titles = [ax.get_title("left") for ax in figures["occlusion"].axes[:4:2]]
+    assert titles == ["sad", "happy, classified as sad"]
     assert "patches of 8 frames and 12.5% of the rows" in notes["occlusion"]
     assert figures["tsne"].get_suptitle().endswith("Hybrid, Mel spectrogram, fold 0")
     clip = figures["occlusion"].axes[0].images[0]
-    assert clip.get_extent() == [0, 1.5, 0, 6] and clip.get_array().shape == (6, 3)             # real frames alone
+    assert clip.get_extent() == [-0.25, 1.25, -0.5, 5.5] and clip.get_array().shape == (6, 3)    # real frames alone
     titles = [ax.get_title() for ax in figures["example_features"].axes[:2]]
     assert titles == ["MFCC", "Mel spectrogram"]                                                # in the planned order
     mfcc = figures["example_features"].axes[2].images[0]
     assert mfcc.get_array().shape == (4, 5) and mfcc.get_extent()[1] == pytest.approx(4.5 * 512 / 22_050)
     bars = figures["permutation_importance"].axes[0].patches
     assert [bar.get_width() for bar in bars] == pytest.approx([20, 25])
+
+
+def test_occlusion_of_an_earlier_version_is_drawn(explained, artefact_figures):
+    """It had correctly classified clips alone, and did not say what its columns are."""
+    with np.load(explained / "occlusion.npz") as arrays:
+        stored = {name: array for name, array in arrays.items() if name not in ("predicted", "axis")}
+    np.savez(explained / "occlusion.npz", **stored)
+    axes = artefact_figures()["occlusion"].axes
+    assert [ax.get_title("left") for ax in axes[:4:2]] == ["sad", "happy"]
 
 
 def test_artefacts_of_an_older_fit_are_not_drawn(explained, artefact_figures):

@@ -40,7 +40,8 @@ def several_heat_maps(title, tables, unit, text="{:.0f}".format, rotation=0, dow
     unit : at the colour bar; text : as in `heat_map`; rotation : of the column names, in degrees
     """
     rows = [len(table) for table in tables.values()]
-    figure = new_figure(title, WIDTH, 1.6 + 0.23 * (sum(rows) if down else rows[0]) + 1.2 * (rotation > 60))
+    height = 0.23 * max(sum(rows) if down else rows[0], 5)
+    figure = new_figure(title, WIDTH, 1.6 + height + 1.2 * (rotation > 60))
     grid = dict(nrows=len(tables), sharex=True, height_ratios=rows) if down else dict(ncols=len(tables), sharey=True)
     axes = figure.subplots(squeeze=False, **grid).ravel()
     limits = scale_limits(tables.values())
@@ -144,7 +145,7 @@ def confusion_grid(predictions, classes, labels):
     experiments = correct.sort_values(ascending=False, kind="stable")
     across = min(max(1, CLASSES_ACROSS // len(classes)), 5, len(experiments))
     down = -(-len(experiments) // across)
-    figure = new_figure("Confusion matrices (%), best first", WIDTH, 1.6 + WIDTH / across * 0.95 * down)
+    figure = new_figure("Confusion matrices (%), best first", WIDTH, 2.2 + WIDTH / across * 0.9 * down)
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()
     rows = dict(list(predictions.groupby(["model", "feature"])))
     for k, (ax, (key, accuracy)) in enumerate(zip(axes, experiments.items())):

@@ -6,6 +6,7 @@ import textwrap
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import f1_score
 
 from ser import metrics
@@ -38,6 +39,7 @@ def training_curves(histories, chance, labels):
         lower.axhline(100 * chance, label=f"accuracy of guessing ({100 * chance:.1f} %)", **CHANCE)
         upper.set_title(textwrap.fill(labels[name], 16))
         lower.set(xlabel="epoch", ylim=(0, 100))
+        lower.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes[0, 0].set_ylabel("cross-entropy (nats)")
     axes[1, 0].set_ylabel("accuracy (%)")
     handles, _ = axes[1, 0].get_legend_handles_labels()
@@ -168,7 +170,7 @@ def frame_reliability(axes, across):
     low = 10 * np.floor(min([*lowest, MAX_RELIABILITY_START]) / 10)
     for k, ax in enumerate(axes):
         if not any(len(line.get_xdata()) for line in ax.lines):
-            ax.text(0.5, 0.4, "too few clips", transform=ax.transAxes, ha="center")
+            ax.text(0.95, 0.1, "too few clips", transform=ax.transAxes, ha="right")
         ax.plot([low, 100], [low, 100], color="0.6", lw=0.8, zorder=1)
         ax.set(xlim=(low, 102), ylim=(low, 102), aspect="equal")
         ax.tick_params(labelbottom=True)

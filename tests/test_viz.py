@@ -133,6 +133,20 @@ def test_only_fits_that_were_asked_for_are_missing():
     assert runs.missing_fits(run) == (0, [])
 
 
+def test_an_explanation_is_absent_only_where_a_network_could_have_it():
+    models = {"cnn1d": dict(input="frames", epochs=5), "mlp": dict(input="functionals", epochs=5),
+              "svm": dict(input="functionals", epochs=None), "dtw": dict(input="frames", epochs=None)}
+
+    def absent(*fitted, artefacts=()):
+        run = SimpleNamespace(config={"settings": {"MODELS": models}}, fits=pd.DataFrame({"model": fitted}),
+                              artefacts=dict.fromkeys(artefacts))
+        return [name for name, row in viz.FIGURES.items() if viz.is_absent(row, run)]
+    assert absent("svm", "dtw", "ensemble") == absent() == ["example_features"]
+    assert absent("cnn1d", "svm", artefacts=["examples.npz"]) == ["occlusion", "tsne"]
+    assert absent("mlp", "dtw", artefacts=["examples.npz"]) == ["permutation_importance"]
+    assert absent("mlp", artefacts=["examples.npz", "permutation_importance.csv"]) == []
+
+
 def test_rows_are_in_the_planned_order():
     table = pd.concat([predictions(feature, model, fold) for fold in (1, 0) for feature, model in (
         ("all", "ensemble"), ("mel", "mlp"), ("mel", "cnn1d"), ("mfcc", "mlp"))])

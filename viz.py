@@ -75,8 +75,7 @@ def reliability(run):
 
 def per_emotion(run):
     """Recall and F1 of every emotion (columns) for every model and feature (rows), folds pooled."""
-    tables = heat_maps.recall_and_f1(run.predictions, run.config["classes"], run.labels)
-    return heat_maps.several_heat_maps("Recall and F1 per emotion (%)", tables, "recall, F1 (%)", rotation=45)
+    return heat_maps.results_per_emotion(run.predictions, run.config["classes"], run.labels)
 
 
 def per_actor(run):

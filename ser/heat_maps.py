@@ -11,6 +11,7 @@ from ser.plots import SMALL, WIDTH, experiment_label, new_figure, shorten
 
 GROUPS = {"female": ("woman", "women"), "male": ("man", "men"), "not known": ("actor", "actors")}
 STEP = 5                        # per cent, to which a scale is rounded
+MAX_SIDE_BY_SIDE = 10           # emotions of two heat maps that stand beside each other
 CLASSES_ACROSS = 32             # cells in a row of confusion matrices that can be read
 
 
@@ -83,6 +84,12 @@ def colour_bar(figure, axes, text):
 
 
 # -- where they are right --------------------------------------------------------------------------
+def results_per_emotion(predictions, classes, labels):
+    """`recall_and_f1` beside each other, of many emotions one below the other."""
+    return several_heat_maps("Recall and F1 per emotion (%)", recall_and_f1(predictions, classes, labels),
+                             "recall, F1 (%)", rotation=45, down=len(classes) > MAX_SIDE_BY_SIDE)
+
+
 def recall_and_f1(predictions, classes, labels):
     """Two tables, {title: DataFrame of percentages}: every model and feature (rows), every emotion (columns)."""
     experiments = list(predictions.groupby(["model", "feature"], sort=False))

@@ -83,11 +83,11 @@ def comparison(predictions, summary, chance, labels):
         ax.set_xlabel(name)
         ax.margins(x=0.06)
         ax.grid(axis="x")
-        note_beside(ax, -1, "mean ± std" if predictions.fold.nunique() > 1 else "mean")
+        note_beside(ax, None, "mean ± std" if predictions.fold.nunique() > 1 else "mean")
         if ax.get_xlim()[0] <= 100 * chance:                                    # else the footnote says it
             ax.axvline(100 * chance, **CHANCE)
     if summary.p_against_best.notna().any():
-        note_beside(axes[0], -1, "p", P_OFFSET)
+        note_beside(axes[0], None, "p", P_OFFSET)
     axes[0].set(yticks=range(len(experiments)), ylim=(len(experiments) - 0.4, -0.6),
                 yticklabels=[experiment_label(*key, labels) for key in experiments])
     add_legend(figure, legend, comparison_legend(colours, labels, 100 * chance, axes), 3)
@@ -120,9 +120,10 @@ def fold_scores(ax, y, scores, interval, colour, p=np.nan):
 
 
 def note_beside(ax, y, text, offset=4):
-    """Text at height `y`, some points to the right of an axis."""
-    ax.annotate(text, (1, y), (offset, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
-                va="center", fontsize=8, annotation_clip=False)
+    """Text at height `y`, or above all of them (None), some points to the right of an axis."""
+    where = dict(xy=(1, 1), xytext=(offset, 6), xycoords="axes fraction") if y is None else dict(
+        xy=(1, y), xytext=(offset, 0), xycoords=ax.get_yaxis_transform())
+    ax.annotate(text, textcoords="offset points", va="center", fontsize=8, annotation_clip=False, **where)
 
 
 def comparison_legend(colours, labels, chance, axes):

@@ -144,6 +144,13 @@ def test_recall_and_f1_of_an_emotion():
     assert (f1["happy"], f1["angry"]) == pytest.approx((100 * 14 / 17, 100 * 20 / 23))
 
 
+def test_results_of_many_emotions_stand_one_below_the_other():
+    for classes, stacked in ((CLASSES, False), ([*CLASSES, *"abcd"], True)):
+        recall, f1 = heat_maps.results_per_emotion(predictions(), classes, LABELS).axes[:2]
+        assert (recall.get_subplotspec().rowspan != f1.get_subplotspec().rowspan) == stacked
+        assert recall.images[0].get_array().shape == (1, len(classes))
+
+
 def test_accuracy_by_a_column():
     table = heat_maps.accuracy_table(predictions().assign(half=["b"] * 40 + ["a"] * 40), "half", LABELS)
     assert list(table.columns) == ["a", "b"] and list(table.loc["1-D CNN, MFCC"]) == [100, 100 * 37 / 40]

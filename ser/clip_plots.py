@@ -4,6 +4,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from ser.heat_maps import turn_names
 from ser.names import in_order
@@ -152,7 +153,8 @@ def occlusion_maps(emotions, predicted, inputs, falls, hop_seconds, axis, title)
         ax.set(xlabel="time (s)", xlim=(0, hop_seconds * max(map(len, inputs))))
     for column, image, text in ((axes[:, 0], clip_image, f"the clip: {clip_scale.unit}"),
                                 (axes[:, 1], fall_image, fall_scale.unit)):
-        figure.colorbar(image, ax=list(column), location="bottom", label=text, aspect=30, pad=0.01)
+        figure.colorbar(image, ax=list(column), location="bottom", label=text, aspect=30, pad=0.01,
+                        ticks=MaxNLocator(5))
     return figure
 
 

@@ -12,7 +12,8 @@ from ser.plots import SMALL, WIDTH, experiment_label, new_figure, shorten
 GROUPS = {"female": ("woman", "women"), "male": ("man", "men"), "not known": ("actor", "actors")}
 STEP = 5                        # per cent, to which a scale is rounded
 MAX_SIDE_BY_SIDE = 10           # emotions of two heat maps that stand beside each other
-CLASSES_ACROSS = 32             # cells in a row of confusion matrices that can be read
+CLASSES_ACROSS = 32             # cells beside each other, of all confusion matrices in a row, that can be read
+MAX_MATRICES_ACROSS = 4
 
 
 # -- the parts -------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ def confusion_grid(predictions, classes, labels):
     """All confusion matrices, best first, in rounded percentages of each true class."""
     correct = (predictions.true == predictions.predicted).groupby([predictions.model, predictions.feature]).mean()
     experiments = correct.sort_values(ascending=False, kind="stable")
-    across = min(max(1, CLASSES_ACROSS // len(classes)), 5, len(experiments))
+    across = min(max(1, CLASSES_ACROSS // len(classes)), MAX_MATRICES_ACROSS, len(experiments))
     down = -(-len(experiments) // across)
     figure = new_figure("Confusion matrices (%), best first", WIDTH, 2.2 + WIDTH / across * 0.9 * down)
     axes = figure.subplots(down, across, sharey=True, squeeze=False).ravel()

@@ -52,10 +52,10 @@ def learning_curves(ax, histories, quantity, scale):
     for split, column, colour in (("training", quantity, BLUE), ("validation", f"val_{quantity}", ORANGE)):
         curves = scale * histories.pivot(index="epoch", columns=["fold", "member"], values=column)
         ax.plot(curves.index, curves, color=colour, alpha=0.4, lw=NETWORK_LINE_WIDTH)
-        mean = curves.mean(axis=1)[curves.count(axis=1) >= 2]
+        mean = curves.mean(axis=1)[curves.count(axis=1) >= min(2, curves.shape[1])]         # of a single one itself
         ax.plot(mean.index, mean, color=colour, lw=2, label=split)
     kept = histories[histories.kept == 1]
-    ax.plot(kept.epoch, scale * kept[f"val_{quantity}"], "o", ms=4, color=ORANGE, mec="black", mew=0.7, ls="none",
+    ax.plot(kept.epoch, scale * kept[f"val_{quantity}"], "o", ms=4, color=ORANGE, mec="black", mew=0.7, ls="none", clip_on=False,
             label="kept epoch")
     ax.grid(axis="y")
 

@@ -55,8 +55,8 @@ def learning_curves(ax, histories, quantity, scale):
         mean = curves.mean(axis=1)[curves.count(axis=1) >= min(2, curves.shape[1])]         # of a single one itself
         ax.plot(mean.index, mean, color=colour, lw=2, label=split)
     kept = histories[histories.kept == 1]
-    ax.plot(kept.epoch, scale * kept[f"val_{quantity}"], "o", ms=4, color=ORANGE, mec="black", mew=0.7, ls="none", clip_on=False,
-            label="kept epoch")
+    ax.plot(kept.epoch, scale * kept[f"val_{quantity}"], "o", ms=4, color=ORANGE, mec="black", mew=0.7, ls="none",
+            clip_on=False, label="kept epoch")
     ax.grid(axis="y")
 
 

@@ -152,7 +152,7 @@ import data_preprocessing as data
 from ser import adaptation, corpora, demo_corpus
 from ser.cache import cache_report
 from ser.files import write_json
-from ser.machine import environment
+from ser.machine import environment, one_job_on_gpu
 from ser.terminal import duration, plural, say
 from study import estimators, explain, final, runs, search, tasks, tensorboard
 from study.printed import announce, print_features, print_search, print_summary
@@ -214,8 +214,7 @@ def study(args):
 
         # -- fits --------------------------------------------------------------------------------------
         if args.tensorboard:
-            for name in sorted({task.name for task in chosen} - {task.name for task in pending}):
-                tensorboard.write_event_files(run, name, again=False)
+            tensorboard.write_missing(run, {task.name for task in chosen} - {task.name for task in pending})
         tasks.run_tasks(pending, extracted, workers, len(chosen) - len(pending),
                         lambda task, files: write_fit(run, task, files, args.tensorboard))
         tables = runs.collect_fits(run, {task.name: task.fit_id for task in every_task})
@@ -287,11 +286,6 @@ def run_name(args, settings, corpus, protocol):
                     + [protocol] * (protocol != config.PROTOCOL)
                     + [f"seed{settings.SEED}"] * (settings.SEED != config.SEED)
                     + ["adapted"] * (settings.ADAPT != config.ADAPT))                   # last: predict.py looks for it
-
-
-def one_job_on_gpu():
-    """1 where there is a GPU, which runs one fit at a time; else None."""
-    return 1 if Path("/dev/nvidia0").exists() else None
 
 
 def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries):

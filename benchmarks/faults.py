@@ -51,7 +51,7 @@ LEFT_SECONDS = 10               # that a worker may live on after its driver
 # Settings of one value that would take hours or are of networks; their limits have tests of their own.
 LEFT_ALONE = {"DATA_DIR", "CACHE_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN_NAME", "CLASSES", "DEFAULT_FEATURES",
               "DEFAULT_MODELS", "MODELS", "RECIPES", "RECIPE", "PROTOCOL", "ADAPT", "ENCODER", "ENCODER_BLOCKS",
-              "ENCODER_FRAMES_BLOCK", "ALTERATIONS", "N_AUGMENTED", "PRECISION"}
+              "ENCODER_FRAMES_BLOCK", "ALTERATIONS", "N_AUGMENTED", "PRECISION", "SEARCH"}
 LONGEST_SECONDS = 120           # of a study of random settings: a hop of one sample makes DTW take hours
 MANY = 4                        # copies, at most: a hundred are as good as four, and slow
 

@@ -22,3 +22,8 @@ def processor_name():
     names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")] \
         if cpuinfo.exists() else []
     return names[0] if names else platform.processor()
+
+
+def one_job_on_gpu():
+    """1 where there is a GPU, which runs one fit at a time; else None."""
+    return 1 if Path("/dev/nvidia0").exists() else None

@@ -8,7 +8,6 @@ Written from the finished fit's own files (metrics.json, history.csv): so fits t
 import json
 import math
 
-from ser.event_files import event_file
 from ser.files import read_csv
 from ser.folders import new_folder
 from ser.metrics import CALIBRATION, METRICS
@@ -31,16 +30,38 @@ def write_event_files(run, fit, again=True):
         return
     finished = (source / "metrics.json").stat().st_mtime
     with new_folder(target, replace=True) as draft:
-        (draft / name).write_bytes(event_file([(f"final/{key}", 0, metrics[key], finished) for key in FINAL
-                                               if metrics.get(key) is not None]))
+        write_events(draft / name, [(f"final/{key}", 0, metrics[key], finished) for key in FINAL
+                                    if metrics.get(key) is not None])
         if (source / "history.csv").exists():
             for member, scalars in member_curves(read_csv(source / "history.csv"), finished).items():
                 (draft / member).mkdir()
-                (draft / member / name).write_bytes(event_file(scalars))
+                write_events(draft / member / name, scalars)
+
+
+def write_missing(run, fits):
+    """Event files of those of the finished fits, {name of the folder}, that have none yet."""
+    for fit in sorted(fits):
+        write_event_files(run, fit, again=False)
+
+
+def write_events(path, scalars):
+    """An event file, by TensorFlow, so TensorBoard need not be installed where a model is trained.
+
+    scalars : [(tag, step, value, time), ...]: name of the curve; int; float; seconds since 1970
+    """
+    from study.backend import tf  # isort: skip (slow to load)
+    from tensorflow.core.framework.summary_pb2 import Summary
+    from tensorflow.core.util.event_pb2 import Event
+    first = min((time for *_, time in scalars), default=0)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(Event(wall_time=first, file_version="brain.Event:2").SerializeToString())
+        for tag, step, value, time in scalars:
+            summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+            writer.write(Event(wall_time=time, step=step, summary=summary).SerializeToString())
 
 
 def member_curves(history, finished):
-    """{"member-1": scalars of its epochs, as `event_file` takes them}.
+    """{"member-1": scalars of its epochs, as `write_events` takes them}.
 
     history : table of a fit's epochs; finished : when the fit was, in seconds since 1970
     """

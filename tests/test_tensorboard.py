@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ser.event_files import crc32c, event_file, varint
 from study import runs, tensorboard
 
 SUMMARY = dict(accuracy=0.75, uar=0.7, weighted_f1=0.72, macro_f1=0.69, validation_accuracy=0.8, temperature=1.5,
@@ -15,16 +14,6 @@ HISTORY = pd.DataFrame(dict(
     epoch=[1, 2, 1, 2], loss=[2.0, 1.5, 2.1, 1.4], accuracy=[0.2, 0.4, 0.1, 0.5], val_loss=[2.0, 1.8, math.nan, 1.7],
     val_accuracy=[0.2, 0.3, math.nan, 0.4], val_score=0.1, learning_rate=[0.01, 0.005] * 2, seconds=[3.0, 1, 2, 1],
     kept=[0, 1, 0, 1], member=[0, 0, 1, 1]))
-
-
-def test_the_checksum_is_that_of_rfc_3720():
-    """Its test vectors, section B.4."""
-    assert crc32c(bytes(32)) == 0x8A9136AA and crc32c(b"\xff" * 32) == 0x62A8AB43
-    assert crc32c(bytes(range(32))) == 0x46DD794E and crc32c(b"123456789") == 0xE3069283
-
-
-def test_numbers_are_written_seven_bits_a_byte():
-    assert [varint(n) for n in (0, 1, 127, 128, 300)] == [b"\0", b"\1", b"\x7f", b"\x80\1", b"\xac\2"]
 
 
 @pytest.fixture
@@ -44,11 +33,11 @@ def read(one_thread):
 
 def test_what_is_written_is_what_is_read(tmp_path, read):
     scalars = [("loss/training", 1, 0.5, 1.7e9), ("Verlust µ", 300, -3.25, 1.7e9 + 0.5), ("x" * 300, 2**40, 1e-20, 0.0)]
-    (tmp_path / "events").write_bytes(event_file(scalars))
+    tensorboard.write_events(tmp_path / "events", scalars)
     found = read(tmp_path / "events")
     assert [row[:2] + row[3:] for row in found] == [row[:2] + row[3:] for row in scalars]
     assert np.allclose([row[2] for row in found], [row[2] for row in scalars], rtol=1e-6, atol=0)
-    (tmp_path / "none").write_bytes(event_file([]))
+    tensorboard.write_events(tmp_path / "none", [])
     assert read(tmp_path / "none") == []
 
 

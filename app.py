@@ -3,9 +3,9 @@
     python app.py                   then open the address that it prints; the page is seen from this machine alone
     python app.py --run demo        the models of another run
 
-Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is read (at most ten
-minutes). That folder goes when the program ends, or starts again after it was killed. The answers are those of
-predict.py, whose functions these are.
+Reads results/<run>/, keeps nothing on disk: what is uploaded lies in a temporary folder until it is answered (at most
+ten minutes). That folder goes when the program ends, or starts again after it was killed. The answers are those of
+predict.py. Programs ask the same address: /answer and /answers, see docs/usage.md, "In the browser".
 """
 import argparse
 import os
@@ -17,8 +17,11 @@ from ser.signals import install_interrupt_handler
 
 LARGEST_MB = 20             # of an upload
 LONGEST_SECONDS = 300       # of a recording
-REMEMBERED = 8              # recordings, for the next question about them
+MOST_FILES = 100            # of a question of a program
+REMEMBERED = 32             # people whose last recording stays in memory, to ask another model about it ...
+REMEMBERED_SECONDS = 600    # ... for so long
 LONGEST_QUEUE = 16          # questions that wait; they are answered one by one
+LIVE_EVERY = 1.0            # s, from one answer on a microphone to the next
 
 
 def parse(arguments=None):
@@ -37,149 +40,286 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     install_interrupt_handler()
     ARGUMENTS = parse()
 
-import collections
 import contextlib
-import functools
 import io
-import shutil
-import tempfile
+import json
+import secrets
 
-import matplotlib
+import numpy as np
+import soundfile
 
-from ser import plots
-from ser.files import draft_path
-from ser.folders import clear_drafts
+import features
+from ser import demo_corpus, page_scripts, seeds
+from ser.page_parts import message, problem_message, sentence, timeline
 from ser.recording import open_recording
 from ser.settings import install_command
-from study import inference, ready
-from study.segments import one_per_window, segment_recording
+from ser.uploads import discard, keep_uploads_apart, read_upload, uploads_folder
+from study import answers, inference, ready
 
-LIMITS = (f"Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing is kept on disk: the file of a "
-          "recording is deleted when it has been read.")
-CAUTION = ("The models know acted speech and the voices they were trained on. On your own voice, another language or "
-           "speech that is not acted they are as sure, and less often right. An answer with a question mark is unsure.")
+INTRODUCTION = f"""# Speech emotion recognition
+Upload or record speech: the answer comes by itself. Up to {LONGEST_SECONDS // 60} minutes and {LARGEST_MB} MB. Nothing
+is kept on disk: the file of a recording is deleted when it has been answered.
+
+The models know acted speech and the voices they were trained on. On your own voice, another language or speech that is
+not acted they are as sure, and less often right."""
+EXAMPLES = {"neutral": ("neutral",), "happy": ("happy",), "surprised": ("surprised",),
+            "happy, then sad": ("happy", "happy", "happy", "sad", "sad", "sad")}
+LISTENING = message("Listening ...")
+EXAMPLES_LABEL = "Or try a clip that a program synthesised (not a real voice)"
+STYLE = """
+.message {font-size: 1.05em} .message strong {font-size: 1.4em} .message small {display: block; margin-top: 6px}
+.problem {border-left: 4px solid #d55e00; padding-left: 10px}
+.download {display: inline-block; margin-top: 8px; text-decoration: underline}
+"""
 
 
+# -- models ------------------------------------------------------------------------------------------
 def choices(run):
-    """What can be chosen, the best by inner validation first: {name: {folder of a model: weight}}.
+    """What can be chosen, the best by inner validation first: {name for people: {folder of a model: weight}}.
 
     raises : UserError
     """
     if not run.exists() and run.name == config.RUN_NAME:
-        folder = ready.ready_model()
-        return {f"{folder.name} (comes with the project)": {folder: 1.0}}
+        return ready_choice()
     best = inference.select_models(run, of_ensemble=False)
-    offered = {f"{next(iter(best)).name} (best on validation)": best}
     ensemble = inference.select_models(run, of_ensemble=True)
-    offered[f"ensemble of {len(ensemble)} fits"] = ensemble
-    return offered | {folder.name: {folder: 1.0} for folder in sorted(inference.trained_fits(run)[1].folder)}
+    fits = {fit_name(folder): {folder: 1.0} for folder in sorted(inference.trained_fits(run)[1].folder)}
+    name = fit_name(next(iter(best)))
+    fits.pop(name, None)
+    offered = {f"{name} (best on validation)": best, f"Ensemble of {len(ensemble)} models": ensemble}
+    return offered | fits | ready_choice()
 
 
-@functools.lru_cache(maxsize=4)
-def loaded(weights):
-    """Models, class names and calibration, of a tuple of (folder, weight)."""
-    models = [inference.load_model(*item) for item in weights]
-    return models, inference.common_labels(models), inference.calibrate(dict(weights))
+def ready_choice():
+    folder = ready.ready_model()
+    return {f"{model_name(folder)}, ready model": {folder: 1.0}}
 
 
-def analyse(sound, weights):
-    """A recording -> ({emotion: probability}, figure of its emotions over time, a sentence on the answer); None for the
-    first two where there is no speech.
+def model_name(folder):
+    """"1-D CNN on MFCC" for the folder of a model."""
+    fit = json.loads((folder / "metrics.json").read_text())
+    network = config.MODELS[fit["model"]].label if fit["model"] in config.MODELS else fit["model"]
+    feature = features.FEATURES[fit["feature"]].label if fit["feature"] in features.FEATURES else fit["feature"]
+    return f"{network} on {feature}"
 
-    sound   : the bytes of an audio file; weights : {folder: weight} of the models that answer together
-    raises  : UserError for sound that cannot be used
-    """
+
+def fit_name(folder):
+    """"1-D CNN on MFCC, fold 0" for the folder of a fit."""
+    fold = json.loads((folder / "metrics.json").read_text())["fold"]
+    return f"{model_name(folder)}, {'trained on all clips' if fold == 'final' else f'fold {fold}'}"
+
+
+# -- recordings --------------------------------------------------------------------------------------
+def example(emotions):
+    """A synthesised clip in these emotions, one after another, as a WAV file: bytes."""
+    rng = seeds.generator(0, "example", *emotions)
+    clips = [demo_corpus.synthesise(emotion, rng=rng) for emotion in emotions]
+    sound = io.BytesIO()
+    soundfile.write(sound, np.concatenate(clips), demo_corpus.SAMPLE_RATE, format="WAV")
+    return sound.getvalue()
+
+
+def analyse(name, sound, weights):
+    """A recording (ser/recording.py) and the PageAnswer on it, of the bytes of a sound file. raises : UserError"""
     recording = open_recording(io.BytesIO(sound), longest=LONGEST_SECONDS)      # before a small file unfolds into hours
-    models, labels, calibration = loaded(tuple(weights.items()))
-    (whole,) = segment_recording("recording", recording, inference.input_specs(models))
-    parts = one_per_window(whole)               # the answer is the mean of these
-    if not parts:
-        return None, None, f"**{whole['no_answer']}**: nothing here sounds like speech. {whole['note']}"
-    answer = inference.predict_segments([whole], models, labels, calibration).iloc[0]
-    windows = inference.predict_segments(parts, models, labels, calibration)
-    with matplotlib.rc_context(plots.STYLE):
-        title = "the whole recording" if len(parts) == 1 else f"windows of {parts[0]['end'] - parts[0]['start']:.1f} s"
-        figure = plots.timeline(title, recording, windows, labels)
-    text = f"**{answer.label}{' ?' if answer.unsure else ''}**, {answer.confidence:.0%} sure"
-    if answer.unsure:
-        text += f"; below {calibration.threshold:.0%} the models are wrong too often to be believed"
-    return {name: float(answer[f"p_{name}"]) for name in labels}, figure, f"{text}. {answer.note}"
+    return recording, answers.answer_recording(name, recording, weights)
 
 
-class Recordings:
-    """The last few uploads, in memory: their files are deleted as soon as they have been read."""
-    def __init__(self):
-        self.sounds = collections.OrderedDict()         # {path that the browser knows it by: bytes}
-
-    def take(self, path):
-        """The bytes of an upload, which may have been asked for before. raises : KeyError for one forgotten"""
-        file = Path(path)
-        if file.exists():
-            self.sounds[path] = file.read_bytes()
-            file.unlink()
-            if len(self.sounds) > REMEMBERED:
-                self.sounds.popitem(last=False)
-        return self.sounds[path]
-
-
-def page(offered, note):
-    """The Gradio page; `offered` as `choices` gives it."""
+# -- what is shown -----------------------------------------------------------------------------------
+def show(text, answer=None, below=""):
+    """Values of the page's outputs: a sentence, the probabilities of a PageAnswer where it has some, and what is below."""
     import gradio
-    recordings = Recordings()
+    there = answer is not None and bool(answer.probabilities)
+    return text, gradio.update(value=answer.probabilities if there else None, visible=there), below
 
-    def answer(path, choice):
+
+# -- questions ---------------------------------------------------------------------------------------
+class Questions:
+    """What the page and the programs ask, with `offered` as `choices` gives it. Holds nothing of those who ask."""
+
+    def __init__(self, offered):
+        self.offered = offered
+
+    def models(self, name):
+        """{folder: weight} of a choice; None: the first. raises : UserError"""
+        if name is not None and name not in self.offered:
+            raise UserError(f"there is no model {name!r}; there are: {'; '.join(self.offered)}")
+        return self.offered[name or next(iter(self.offered))]
+
+    def of_page(self, path, model, held, look):
+        """A sentence, probabilities, timeline with table; and the recording, (path, bytes), for another model."""
         if path is None:
-            raise gradio.Error("Record or upload something first.", print_exception=False)
+            return *show(message("")), None
         try:
-            return analyse(recordings.take(path), offered[choice])
-        except KeyError as problem:
-            raise gradio.Error("This recording is forgotten: upload it again.", print_exception=False) from problem
+            if held is None or held[0] != path:
+                held = path, read_upload(path)
+            recording, answer = analyse(Path(path).name, held[1], self.models(model))
+            below = timeline(answer, recording, "dark" in look, "narrow" in look)
+            return *show(sentence(answer), answer, below), held
         except UserError as problem:
-            raise gradio.Error(str(problem), print_exception=False) from problem
+            return *show(problem_message(problem)), held
+        finally:                    # not as soon as it is read: the player of the page reads it as well
+            discard(path)
 
-    with gradio.Blocks(title="Speech emotion recognition", analytics_enabled=False, delete_cache=(60, 600)) as blocks:
-        gradio.Markdown(f"# Speech emotion recognition\n{note}{LIMITS}\n\n{CAUTION}")
-        with gradio.Row():
-            with gradio.Column():
-                sound = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="speech")
-                choice = gradio.Dropdown(list(offered), value=next(iter(offered)), label="model")
-                button = gradio.Button("Which emotion?", variant="primary")
-                sentence = gradio.Markdown()
-            emotions = gradio.Label(label="probabilities")
-        timeline = gradio.Plot(label="emotion over time", show_label=False)
-        button.click(answer, [sound, choice], [emotions, timeline, sentence], api_name="answer")
-    return blocks
+    def of_page_again(self, model, held, look):
+        """The same of another model, where there is a recording."""
+        return self.of_page(held and held[0], model, held, look)
+
+    def of_microphone(self, sound, model):
+        """The same of the last seconds of a microphone, as a browser sends them; "" where it is switched off."""
+        import gradio
+        if not sound:
+            return (gradio.skip(),) * 3
+        try:
+            answer = answers.answer_live(*answers.read_microphone(sound), self.models(model))
+            return show(LISTENING if answer is None else sentence(answer), answer)
+        except UserError as problem:
+            return show(problem_message(problem))
+
+    def of_program(self, recording, model=None):
+        """The emotion of a recording.
+
+        Parameters:
+            recording: an audio file
+            model: name of a model, as in the page's list; the first of them by default
+        Returns:
+            An object: file, label, confidence (0 to 1), unsure, probabilities {emotion: 0 to 1}, note; and windows, a
+            list of start, end, speech_seconds, label, confidence, unsure, p_<emotion>: their mean, weighted by
+            speech_seconds, is the answer. Without speech the label is "pause" or "no speech", confidence null.
+        """
+        with problems_for_programs():
+            if recording is None:
+                raise UserError("no recording; send an audio file")
+            (answer,) = self.each([recording], model)
+            if isinstance(answer, UserError):
+                raise answer
+            return answer.as_object() | {"windows": answer.windows.to_dict("records")}
+
+    def of_program_many(self, recordings, model=None):
+        """The emotions of several recordings.
+
+        Parameters:
+            recordings: audio files, at most 100
+            model: name of a model, as in the page's list; the first of them by default
+        Returns:
+            A list of objects, one per file in their order: file, label, confidence (0 to 1), unsure, probabilities
+            {emotion: 0 to 1}, note. Of a file that cannot be used label and confidence are null, and note says why.
+        """
+        paths = [upload["path"] for upload in recordings or []]
+        with problems_for_programs():
+            if not 1 <= len(paths) <= MOST_FILES:
+                raise UserError(f"{len(paths)} files; between 1 and {MOST_FILES} are answered at once")
+            found = self.each(paths, model)
+        return [dict(file=Path(path).name, label=None, confidence=None, unsure=False, probabilities={},
+                     note=str(answer)) if isinstance(answer, UserError) else answer.as_object()
+                for path, answer in zip(paths, found)]
+
+    def each(self, paths, model):
+        """The PageAnswers on uploads, or the UserErrors of those that cannot be used. raises : UserError for the model"""
+        found = []
+        try:
+            weights = self.models(model)
+            for path in paths:
+                try:
+                    found.append(analyse(Path(path).name, read_upload(path), weights)[1])
+                except UserError as problem:
+                    found.append(problem)
+            return found
+        finally:
+            for path in paths:
+                discard(path)
 
 
 @contextlib.contextmanager
-def uploads_folder():
-    """A temporary folder, removed at the end, or where the program is killed when it starts the next time."""
-    parent = Path(tempfile.gettempdir())
-    clear_drafts(parent)
-    folder = draft_path(parent / "ser-app")
-    folder.mkdir(mode=0o700)
+def problems_for_programs():
+    """A UserError within the block is what gradio tells programs."""
+    import gradio
     try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        yield
+    except UserError as problem:
+        raise gradio.Error(str(problem), print_exception=False) from problem
+
+
+# -- the page ----------------------------------------------------------------------------------------
+def page(offered, scratch):
+    """The Gradio page. offered : as `choices` gives it; scratch : folder of its temporary files"""
+    import gradio
+    questions = Questions(offered)
+
+    def load_example(number):
+        path = scratch / secrets.token_hex(8) / "synthesised.wav"       # of this person alone, deleted as an upload is
+        path.parent.mkdir(parents=True)
+        path.write_bytes(example(list(EXAMPLES.values())[number]))
+        return str(path)
+
+    def started(problem):
+        text = problem_message(problem) if problem else LISTENING
+        return *show(text), gradio.Timer(active=not problem), *switches(not problem)
+
+    def stopped():
+        return gradio.Timer(active=False), *switches(False)
+
+    def switches(on):
+        return gradio.Button(visible=not on), gradio.Button(visible=on)
+
+    with gradio.Blocks(title="Speech emotion recognition", analytics_enabled=False, delete_cache=(60, 600)) as blocks:
+        gradio.Markdown(INTRODUCTION)
+        with gradio.Row():
+            with gradio.Column():
+                model = gradio.Dropdown(list(offered), value=next(iter(offered)), label="model")
+                with gradio.Tab("A recording"):
+                    recording = gradio.Audio(sources=["upload", "microphone"], type="filepath", label="speech",
+                                             buttons=[])
+                    examples = gradio.Dataset(components=[gradio.Textbox(visible=False)], type="index",
+                                              samples=[[name] for name in EXAMPLES], label=EXAMPLES_LABEL)
+                with gradio.Tab("Live microphone"):
+                    gradio.Markdown(f"An answer about every second, from the last {answers.LIVE_SECONDS:g}.")
+                    start, stop = gradio.Button("Start", variant="primary"), gradio.Button("Stop", visible=False)
+            with gradio.Column():
+                said = gradio.HTML(message(""), padding=False)
+                emotions = gradio.Label(label="probabilities", show_heading=False, visible=False)
+        below = gradio.HTML(padding=False)
+        held, timer = gradio.State(time_to_live=REMEMBERED_SECONDS), gradio.Timer(LIVE_EVERY, active=False)
+        look, sound = (gradio.Textbox(visible=False) for _ in range(2))         # what the browser says of itself
+        shown = [said, emotions, below]
+
+        one_by_one = dict(concurrency_limit=1, concurrency_id="models")
+        of_page = dict(outputs=[*shown, held], js=page_scripts.LOOK, show_progress_on=said, api_visibility="private",
+                       **one_by_one)
+        recording.change(questions.of_page, [recording, model, held, look], **of_page)
+        model.change(questions.of_page_again, [model, held, look], **of_page)
+        examples.click(load_example, examples, recording, show_progress="hidden", api_visibility="private")
+        switched = dict(show_progress="hidden", queue=False, api_visibility="private")
+        start.click(started, sound, [*shown, timer, start, stop], js=page_scripts.START.replace(
+            "SECONDS", f"{answers.LIVE_SECONDS:g}"), **switched)
+        stop.click(stopped, None, [timer, start, stop], js=page_scripts.STOP, **switched)
+        timer.tick(questions.of_microphone, [sound, model], shown, js=page_scripts.READ, show_progress="hidden",
+                   trigger_mode="once", api_visibility="private", **one_by_one)
+
+        button, answer = gradio.Button(visible=False), gradio.JSON(visible=False, label="answer")
+        recordings = gradio.File(visible=False, file_count="multiple", label="recordings")
+        button.click(questions.of_program, [recording, model], answer, api_name="answer", **one_by_one)
+        button.click(questions.of_program_many, [recordings, model], answer, api_name="answers", preprocess=False,
+                     **one_by_one)
+    return blocks
 
 
 def main(args):
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        import gradio
+    except ImportError as problem:
+        raise UserError(f"the page needs gradio ({problem}): {install_command('app')}") from problem
     offered = choices(args.results_dir / args.run)
-    first = next(iter(offered.values()))
-    loaded(tuple(first.items()))                                        # so that the first answer need not wait for it
-    note = f"**{inference.DEMO_MODEL}**\n\n" if inference.is_demo(next(iter(first))) else ""
+    answers.load_recogniser(tuple(next(iter(offered.values())).items()))    # so that the first answer need not wait
     with uploads_folder() as scratch:
-        os.environ |= {"GRADIO_TEMP_DIR": str(scratch), "GRADIO_ANALYTICS_ENABLED": "False"}
-        try:
-            import gradio
-        except ImportError as problem:
-            raise UserError(f"the page needs gradio ({problem}): {install_command('app')}") from problem
+        os.environ["GRADIO_TEMP_DIR"] = str(scratch)
+        keep_uploads_apart()
         fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-        built = page(offered, note).queue(max_size=LONGEST_QUEUE)
+        built = page(offered, scratch).queue(max_size=LONGEST_QUEUE)
         built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
-                     ssr_mode=False, theme=gradio.themes.Default(**fonts), footer_links=[], run_history=False,
-                     enable_monitoring=False)
+                     ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[],
+                     run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED)
 
 
 if __name__ == "__main__":

@@ -32,15 +32,16 @@ class Answer(NamedTuple):
     end: float
     label: str                  # the most probable emotion; "pause" or "no speech" where there is no speech
     probabilities: dict         # {emotion: 0 to 1}; empty where there is no speech
-    confidence: float           # the largest of them; 0 where there is no speech
+    confidence: float | None    # the largest of them; None where there is no speech
     unsure: bool                # of such validation clips fewer than two in three were right
     notes: tuple                # (text, ...): what makes the answer doubtful, whatever it is
 
     def as_dict(self):
-        """For JSON: {name: value}."""
+        """For JSON: {file, start, end, label, confidence, unsure, probabilities, note}."""
         probabilities = {label: round(p, 6) for label, p in self.probabilities.items()}
-        return self._asdict() | dict(file=printable(self.file), notes=list(self.notes), probabilities=probabilities,
-                                     confidence=round(self.confidence, 6))
+        confidence = None if self.confidence is None else round(self.confidence, 6)
+        return dict(file=printable(self.file), start=self.start, end=self.end, label=self.label, confidence=confidence,
+                    unsure=self.unsure, probabilities=probabilities, note="; ".join(self.notes))
 
 
 class Recogniser:
@@ -124,7 +125,7 @@ def as_answers(table, labels):
         is_speech = bool(np.isfinite(p[0]))
         answers.append(Answer(row.file, row.start, row.end, row.label,
                               dict(zip(labels, map(float, p))) if is_speech else {},
-                              float(row.confidence) if is_speech else 0.0, bool(row.unsure) and is_speech,
+                              float(row.confidence) if is_speech else None, bool(row.unsure) and is_speech,
                               tuple(filter(None, row.note.split("; ")))))
     return answers
 

@@ -73,7 +73,7 @@ def test_windows_have_their_times(recogniser, clips):
 
 def test_what_is_no_speech_has_no_probabilities(recogniser):
     answer = recogniser.predict(noise(2), sr=RATE)
-    assert (answer.label, answer.probabilities, answer.confidence, answer.unsure) == ("no speech", {}, 0.0, False)
+    assert (answer.label, answer.probabilities, answer.confidence, answer.unsure) == ("no speech", {}, None, False)
     json.dumps(answer.as_dict(), allow_nan=False)
 
 

@@ -127,7 +127,7 @@ def analyse(name, sound, weights):
 
 # -- what is shown -----------------------------------------------------------------------------------
 def show(text, answer=None, below=""):
-    """Values of the page's outputs: a sentence, the probabilities of a PageAnswer where it has some, and what is below."""
+    """Values of the page's outputs: a sentence, the probabilities of a PageAnswer if it has some, and what is below."""
     import gradio
     there = answer is not None and bool(answer.probabilities)
     return text, gradio.update(value=answer.probabilities if there else None, visible=there), below

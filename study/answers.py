@@ -54,7 +54,9 @@ def load_recogniser(weights):
 
 
 def answer_recording(name, recording, weights):
-    """The PageAnswer on a recording (ser/recording.py) by models that answer together, {folder: weight}. raises : UserError
+    """The PageAnswer on a recording (ser/recording.py) by models that answer together, {folder: weight}.
+
+    raises : UserError
     """
     with ONE_AT_A_TIME:
         recogniser = load_recogniser(tuple(weights.items()))
@@ -64,9 +66,10 @@ def answer_recording(name, recording, weights):
     answer, windows = table.iloc[0], table.iloc[1:].drop(columns=["file", "note"]).reset_index(drop=True)
     windows.insert(2, "speech_seconds", [window.speech_seconds for window in whole["windows"]])
     probabilities = {label: float(answer[f"p_{label}"]) for label in recogniser.labels} if parts else {}
-    note = "; ".join(filter(None, [answer.note, inference.DEMO_MODEL if any(map(inference.is_demo, weights)) else ""]))
-    return PageAnswer(name, answer.label, float(answer.confidence) if parts else None, bool(answer.unsure), probabilities,
-                  note, recogniser.calibration.threshold, windows)
+    demo = bool(parts) and any(map(inference.is_demo, weights))
+    note = "; ".join(filter(None, [answer.note, inference.DEMO_MODEL * demo]))
+    return PageAnswer(name, answer.label, float(answer.confidence) if parts else None, bool(answer.unsure),
+                      probabilities, note, recogniser.calibration.threshold, windows)
 
 
 # -- the microphone --------------------------------------------------------------------------------

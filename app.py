@@ -273,7 +273,7 @@ def page(offered, scratch):
                     examples = gradio.Dataset(components=[gradio.Textbox(visible=False)], type="index",
                                               samples=[[name] for name in EXAMPLES], label=EXAMPLES_LABEL)
                 with gradio.Tab("Live microphone"):
-                    gradio.Markdown(f"An answer about every second, from the last {answers.LIVE_SECONDS:g}.")
+                    gradio.Markdown(f"An answer about every second, from the last {answers.LIVE_SECONDS:g} seconds.")
                     start, stop = gradio.Button("Start", variant="primary"), gradio.Button("Stop", visible=False)
             with gradio.Column():
                 said = gradio.HTML(message(""), padding=False)

@@ -19,6 +19,7 @@ DARK = {**dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.
 DARK_COLOURS = matplotlib.colors.LinearSegmentedColormap.from_list("dark", ["#27272a", "#0173b2", "#d6ecfa"])
 WIDE, NARROW = (9, 6), (3.4, 6)           # inches
 DPI = 180                                   # a phone has two or three pixels where CSS has one
+MOST_IN_WORDS = 12          # windows
 DRAWING = threading.Lock()                  # matplotlib's styles are one for all threads
 
 
@@ -70,7 +71,10 @@ def timeline_image(name, recording, windows, labels, dark=False, narrow=False):
 
 
 def in_words(windows):
-    """What a timeline shows, for those who do not see it."""
+    """What a timeline shows, for those who do not see it; of many windows how often each emotion."""
+    if len(windows) > MOST_IN_WORDS:
+        parts = [f"{label} in {count}" for label, count in windows.label.value_counts().items()]
+        return f"Emotion over time: of {len(windows)} windows {', '.join(parts)}"
     return "Emotion over time: " + ", ".join(
         f"{row.start:.1f} to {row.end:.1f} s {row.label}{' (unsure)' if row.unsure else ''}"
         for row in windows.itertuples())

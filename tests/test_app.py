@@ -78,7 +78,7 @@ def talk(tmp_path_factory):
 
 
 @pytest.fixture
-def ready_folder(capsys):
+def ready_folder():
     return ready.ready_model()
 
 
@@ -338,7 +338,7 @@ def test_what_a_killed_page_left_behind_goes_at_the_next_start(tmp_path, monkeyp
 
 
 # -- its parts -------------------------------------------------------------------------------------
-def test_without_a_run_the_ready_model_is_offered(tmp_path, capsys):
+def test_without_a_run_the_ready_model_is_offered(tmp_path):
     offered = app.choices(tmp_path / app.config.RUN_NAME)
     (name,) = offered
     assert name.endswith(" on MFCC, ready model") or name.endswith(" on Whisper encoder, ready model")

@@ -215,7 +215,7 @@ class Questions:
                 for path, answer in zip(paths, found)]
 
     def each(self, paths, model):
-        """The PageAnswers on uploads, or the UserErrors of those that cannot be used. raises : UserError for the model"""
+        """The PageAnswers on uploads, or the UserErrors of those not usable. raises : UserError for the model"""
         found = []
         try:
             weights = self.models(model)

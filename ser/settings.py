@@ -30,9 +30,8 @@ def home_folder():
 
 
 def install_command(extra):
-    """What installs the packages of one of the extras in pyproject.toml, to be pasted into a terminal."""
-    folder = "." if PROJECT == Path.cwd() else str(PROJECT)
-    return f"pip install -e {shlex.quote(f'{folder}[{extra}]')}"
+    """What installs the packages of one of the extras in pyproject.toml, to be pasted into a terminal anywhere."""
+    return f"pip install -e {shlex.quote(f'{PROJECT}[{extra}]')}"
 
 
 # -- limits ----------------------------------------------------------------------------------------

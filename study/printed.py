@@ -4,7 +4,7 @@ import shlex
 
 from ser.metrics import format_interval
 from ser.search import N_BEST, best_first, seed_spread
-from ser.terminal import duration, plural, say, say_table
+from ser.terminal import WIDTH, duration, plural, say, say_table
 
 
 def announce(run, plan, chosen, pending, settings, jobs):
@@ -93,8 +93,19 @@ def print_search(trials, table, seeds):
          *(f"{100 * row[name]:.1f}" for name in columns), f"{100 * row['accuracy']:.1f}", f"{row['nll']:.3f}")
         for row in best.to_dict("records")])
     for row in best[best.trial != 0].to_dict("records"):
-        say(f"trial {row['trial']}: " + " ".join(f"--set {shlex.quote(f'{name}={row[name]}')}" for name in table))
+        print(f"trial {row['trial']}:\n  " + flags_to_copy({name: row[name] for name in table}))
     say(f"validation accuracy in per cent, and mean negative log-likelihood in nats, of "
         f"{plural(len(trials), 'trial')}; the present settings are number {place}. "
         f"From the one seed to the other the accuracy of a trial differs by {100 * seed_spread(trials, columns):.1f} "
         "points on average: a difference smaller than that is no difference")
+
+
+def flags_to_copy(values):
+    """{setting: value} as flags of train.py, in lines that a shell takes for one."""
+    lines = [""]
+    for name, value in values.items():
+        flag = f"--set {shlex.quote(f'{name}={value}')}"
+        if lines[-1] and len(lines[-1]) + len(flag) > WIDTH - 5:        # 5: before it and behind
+            lines.append("")
+        lines[-1] += " " * bool(lines[-1]) + flag
+    return " \\\n  ".join(lines)

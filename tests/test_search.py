@@ -2,6 +2,7 @@
 import json
 import math
 import shutil
+import subprocess
 
 import matplotlib
 import numpy as np
@@ -158,7 +159,7 @@ def test_a_search_says_what_it_does_and_what_was_best(searched_folder):
     assert np.allclose(table.accuracy, table[["accuracy_7", "accuracy_8"]].mean(axis=1), atol=1e-6)
     assert np.allclose(table.nll, table[["nll_7", "nll_8"]].mean(axis=1), atol=1e-6) and (table.nll > 0).all()
     for trial in (1, 2):
-        assert f"trial {trial}: --set SVM_C={table.SVM_C[trial]}" in text
+        assert f"trial {trial}:\n  --set SVM_C={table.SVM_C[trial]}\n" in text
     out = folder / "results/default-mine-predefined-search"
     assert (out / "search.png").stat().st_size > 10_000
     assert not (folder / "results/default-mine-predefined").exists()
@@ -244,10 +245,18 @@ def test_the_best_come_first_and_equals_by_their_loss():
 def test_the_best_five_are_printed_with_the_flags_to_copy(capsys):
     printed.print_search(trials(), TABLE, (7, 8))
     text = capsys.readouterr().out
-    assert "trial 7: --set SVM_C=80.0 --set MIXUP_ALPHA=0" in text and "trial 2" not in text
-    assert "trial 5: --set SVM_C=60.0 --set MIXUP_ALPHA=None" in text
+    assert "trial 7:\n  --set SVM_C=80.0 --set MIXUP_ALPHA=0\n" in text and "trial 2" not in text
+    assert "trial 5:\n  --set SVM_C=60.0 --set MIXUP_ALPHA=None\n" in text
     assert "the present settings are number 8" in " ".join(text.split()) and "by 2.0 points" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_flags_are_one_command_for_a_shell_however_many_they_are(capsys):
+    values = {f"SETTING_NUMBER_{k}": k / 7 for k in range(20)} | {"TEXT": "two words; and more"}
+    text = printed.flags_to_copy(values)
+    assert max(map(len, f"  {text}".splitlines())) <= WIDTH and len(text.splitlines()) > 5
+    words = subprocess.run(["sh", "-c", f"printf '%s\\n' {text}"], capture_output=True, text=True).stdout.splitlines()
+    assert words == [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
 
 
 def test_the_picture_has_a_dot_for_each_trial_at_its_value():

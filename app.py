@@ -53,6 +53,7 @@ from ser import demo_corpus, page_scripts, seeds
 from ser.page_parts import message, problem_message, sentence, timeline
 from ser.recording import open_recording
 from ser.settings import install_command
+from ser.terminal import plural
 from ser.uploads import discard, keep_uploads_apart, read_upload, uploads_folder
 from study import answers, inference, ready
 
@@ -86,7 +87,7 @@ def choices(run):
     fits = {fit_name(folder): {folder: 1.0} for folder in sorted(inference.trained_fits(run)[1].folder)}
     name = fit_name(next(iter(best)))
     fits.pop(name, None)
-    offered = {f"{name} (best on validation)": best, f"Ensemble of {len(ensemble)} models": ensemble}
+    offered = {f"{name} (best on validation)": best, f"Ensemble of {plural(len(ensemble), 'model')}": ensemble}
     return offered | fits | ready_choice()
 
 

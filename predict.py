@@ -93,6 +93,7 @@ from ser.files import as_csv, write_atomically, write_csv
 from ser.formats import DECODED, READ, is_sound_file
 from ser.names import printable
 from ser.recording import open_recording
+from ser.terminal import plural
 from study import export, inference, ready
 from study.recogniser import Recogniser, as_answers, find_folder
 from study.segments import in_batches, load_segments
@@ -106,7 +107,7 @@ def main(args):
         return export_models(list(weights), args.export)
     paths = [record_microphone(args.mic)] if args.mic else audio_files(args.files)
     recogniser, first = Recogniser(weights), next(iter(weights))
-    say(f"{len(weights)} models of {first.parents[1].name}" if args.ensemble else f"model: {first}")
+    say(f"{plural(len(weights), 'model')} of {first.parents[1].name}" if args.ensemble else f"model: {first}")
     if inference.is_demo(first):
         say(inference.DEMO_MODEL)
     all_segments = iter_segments(paths, recogniser.specs, args)

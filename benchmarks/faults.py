@@ -251,6 +251,8 @@ def settings(n, rng):
                 "stopped_while_training" if status == "stopped" and not lines else "other_errors"
             row["settings"] += 1
             row[outcome] += 1
+            if row["settings"] % 20 == 0:
+                print(f"so far: {row}", file=sys.stderr, flush=True)
             if outcome == "other_errors":
                 print(drawn, status, "\n".join(lines[-5:]), file=sys.stderr)
             shutil.rmtree(Path(folder) / "results", ignore_errors=True)

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from ser.heat_maps import turn_names
 from ser.names import in_order
 from ser.plots import BLUE, COLOURS, GREY, LIGHT_BLUE, ORANGE, SMALL, WIDTH, look, new_figure, shorten
+from ser.terminal import plural
 
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": GREY}
 MAX_BARS = 40                   # actors whose names have room below bars
@@ -20,7 +21,7 @@ def data_statistics(clips, classes):
     """Clips per emotion and actor, durations (s), peak levels (dBFS); clips : with columns as clips.csv."""
     seconds, n_actors = clips.seconds.sum(), clips.actor.nunique()
     duration = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
-    figure = new_figure(f"The data: {len(clips)} clips, {n_actors} actor{'s' * (n_actors > 1)}, {duration}", WIDTH, 6.2)
+    figure = new_figure(f"The data: {plural(len(clips), 'clip')}, {plural(n_actors, 'actor')}, {duration}", WIDTH, 6.2)
     (by_class, by_actor), (durations, levels) = figure.subplots(2, 2)
     emotion_bars(by_class, clips, classes)
     actor_bars(by_actor, clips)

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score, recall_score
 
 from ser.names import in_order
 from ser.plots import SMALL, WIDTH, experiment_label, new_figure, shorten
+from ser.terminal import plural
 
 GROUPS = {"female": ("woman", "women"), "male": ("man", "men"), "not known": ("actor", "actors")}
 STEP = 5                        # per cent, to which a scale is rounded
@@ -137,7 +138,7 @@ def confusion_matrix(predictions, classes, labels):
     counts, percent = confusion_counts(predictions, classes)
     name = experiment_label(predictions.model.iloc[0], predictions.feature.iloc[0], labels)
     accuracy = (predictions.true == predictions.predicted).mean()
-    figure = new_figure(f"{name}: {100 * accuracy:.1f} % of {len(predictions)} clips correct", WIDTH, 6)
+    figure = new_figure(f"{name}: {100 * accuracy:.1f} % of {plural(len(predictions), 'clip')} correct", WIDTH, 6)
     ax = figure.subplots()
     heat_map(ax, percent.rename(index=shorten, columns=shorten), size=8,
              text=percent.map("{:.0f} %\n".format) + counts.astype(str))

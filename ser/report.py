@@ -17,6 +17,7 @@ from ser import conclusions, metrics
 from ser.names import in_order
 from ser.plots import experiment_label
 from ser.report_style import SCRIPT, STYLE
+from ser.terminal import plural
 
 N_HARDEST = 20            # clips in the table of the hardest
 MAX_LETTERS = 4           # of speakers' names that head a column; longer ones head a row
@@ -169,7 +170,8 @@ def compressed(path):
 def data_report(clips):
     """One line about the table of clips."""
     counts = clips.emotion.value_counts()
-    return (f"{len(clips)} clips, {clips.actor.nunique()} actors, {clips.seconds.sum() / 3600:.2f} hours; "
+    return (f"{plural(len(clips), 'clip')}, {plural(clips.actor.nunique(), 'actor')}, "
+            f"{clips.seconds.sum() / 3600:.2f} hours; "
             + ", ".join(f"{name} {count}" for name, count in counts.items()))
 
 

@@ -318,10 +318,16 @@ def main(args):
         keep_uploads_apart()
         fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
         built = page(offered, scratch).queue(max_size=LONGEST_QUEUE)
-        built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
-                     ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[],
-                     run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED)
+        try:
+            built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
+                         ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[],
+                         run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED)
+        except OSError as problem:
+            if "empty port" not in str(problem):
+                raise
+            raise UserError(f"port {args.port or 'from 7860 on'}: in use by another program; name another with --port"
+                            ) from problem
 
 
 if __name__ == "__main__":
-    run_command("app.py", main, ARGUMENTS)              # an OSError: the port is taken
+    run_command("app.py", main, ARGUMENTS)

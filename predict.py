@@ -95,6 +95,7 @@ from ser.names import printable
 from ser.recording import open_recording
 from ser.terminal import plural
 from study import export, inference, ready
+from study.encoder_weights import INSTALL
 from study.recogniser import Recogniser, as_answers, find_folder
 from study.segments import in_batches, load_segments
 
@@ -242,7 +243,8 @@ def adapt_to_speaker(recogniser, segments, args):
     """The Recogniser adapted to the speaker of all segments, and these; in words what was done, or why it was not."""
     if not recogniser.can_adapt:
         which = f"{args.model} was not trained so" if args.model else f"there are no models in {args.run}{ADAPTED}"
-        say(f"not adapted to the speaker: {which}; python train.py --adapt speaker makes some")
+        say(f"not adapted to the speaker: {which}; python train.py --adapt speaker makes some, and a ready one needs "
+            f"the encoder's weights: {INSTALL}")
         return recogniser, segments
     segments = list(segments)
     n_windows = sum(len(segment.get("windows", ())) for segment in segments)

@@ -40,6 +40,7 @@ import numpy as np
 
 from ser import clip_plots, heat_maps, plots, report, result_plots
 from ser.files import read_csv, write_atomically
+from ser.settings import PROJECT
 from study import ensemble, runs
 
 SUBGROUPS = {"sex": "{}", "intensity": "{}", "statement": "sentence {}", "repetition": "take {}"}
@@ -181,7 +182,7 @@ FIGURES = {
     "reliability": Figure(
         reliability, "On the grey diagonal, confidence equals accuracy; below it the model is overconfident.",
         "Dashed: uncalibrated; solid: calibrated by one temperature per fit, which is fitted on the validation "
-        "predictions of single members; their average, shown here, is right more often than it says. Bins of 10 "
+        "predictions of single members, so their average, shown here, can still be off. Bins of 10 "
         f"points, those with {result_plots.MIN_BIN_CLIPS} clips or more.", "predictions"),
     "per_emotion": Figure(
         per_emotion, "Darker is better; a pale cell is an emotion that this model misses or predicts too often.",
@@ -225,11 +226,12 @@ def is_absent(row, run):
 # -- the run ---------------------------------------------------------------------------------------
 def find_run(name, results_dir):
     """Folder of the run `name`: under `results_dir`, else `name` as a path. raises : UserError"""
-    for folder in (Path(results_dir) / name, Path(name)):
+    for folder in (Path(results_dir) / name, Path(name), PROJECT / name):
         if folder.is_dir():
             return folder
+    there = ", ".join(sorted(path.parent.name for path in Path(results_dir).glob("*/config.json")))
     raise UserError(f"no run '{name}': there is neither {Path(results_dir) / name} nor a folder {name}; "
-                    "train.py makes runs")
+                    + (f"--run takes one of {there}" if there else "train.py makes runs"))
 
 
 def load_run(folder):

@@ -51,7 +51,8 @@ def open_sound(file):
         raise UserError("its name is not UTF-8; rename it") from problem
     except (soundfile.LibsndfileError, OSError) as problem:
         reason = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem)
-        raise UserError(f"not readable as audio ({reason.rsplit(': ', 1)[-1]})") from problem
+        raise UserError(f"not readable as audio ({reason.rsplit(': ', 1)[-1].rstrip('.')}): damaged, cut short or of "
+                        "another format") from problem
 
 
 def check_length(n_samples, sound):

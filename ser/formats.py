@@ -105,12 +105,12 @@ def decode(file, content, name, longest):
 
 
 def convert_hint(file):
-    """A command that makes a WAV file of a file, where that has a name: "; or convert it: ffmpeg ..." """
+    """A command that makes a WAV file of a file, where that has a name: "; to convert it: ffmpeg ..." """
     if not isinstance(file, str | os.PathLike):
         return ""
     path = Path(file)
     wav = path.with_suffix(".wav") if path.suffix.lower() != ".wav" else path.with_name(f"{path.stem}-converted.wav")
-    return f"; or convert it: ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(wav))}"
+    return f"; to convert it: ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(wav))}"
 
 
 # -- WAV headers -----------------------------------------------------------------------------------

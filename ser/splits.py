@@ -123,7 +123,7 @@ def protocol_sentence(protocol, n_folds, seed, validation_fraction, ensemble_siz
     elif ensemble_size > 1:
         part += f", another part by each of {ensemble_size} members"
     adapted = ", adapted to each speaker by the speaker's own unlabelled clips" if adapt == "speaker" else ""
-    return (f"{row.sentence.format(n_folds=n_folds)}{adapted}, seed {seed}; test read once, all choices on inner "
+    return (f"{row.sentence.format(n_folds=n_folds)}{adapted}, seed {seed}; all choices on inner "
             f"validation ({part})")
 
 

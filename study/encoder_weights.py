@@ -92,7 +92,7 @@ def weights_at_hand(checkpoint, sha256):
     try:
         return fingerprint(find_weights(checkpoint, may_download=False)) == sha256
     except UserError as problem:
-        print(f"without the pretrained encoder: {problem}", file=sys.stderr)
+        print(f"a ready model that is more accurate is left aside: {problem}", file=sys.stderr)
         return False
 
 

@@ -104,7 +104,8 @@ class Recogniser:
 
     def answers(self, segments):
         """[Answer, ...], one per segment."""
-        return as_answers(self.table(segments), self.labels)
+        demo = (inference.DEMO_MODEL,) if any(map(inference.is_demo, self.folders)) else ()
+        return [answer._replace(notes=answer.notes + demo) for answer in as_answers(self.table(segments), self.labels)]
 
     def adapted_to(self, segments):
         """A Recogniser adapted to the one speaker of these segments, where its models were trained for that."""

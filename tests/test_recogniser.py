@@ -10,7 +10,7 @@ from predict import Recogniser
 from ser.errors import UserError
 from ser.files import write_json
 from ser.recording import sound_of_array
-from study import ready
+from study import inference, ready
 from study import recogniser as module
 
 RATE = 22_050
@@ -127,3 +127,4 @@ def test_the_best_model_of_a_run_answers(demo, clips):
     assert len(of_run.folders) == 1 and of_run.folders[0].parent == run / "fits"
     assert of_run.predict(clips[0]) == Recogniser.load(of_run.folders[0]).predict(clips[0])
     assert len(Recogniser.load(run, ensemble=True).models) > 1
+    assert of_run.predict(clips[0]).notes[-1] == inference.DEMO_MODEL

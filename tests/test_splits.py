@@ -102,11 +102,11 @@ def test_sentences_are_apart(clips):
 
 
 @pytest.mark.parametrize("protocol, ensemble_size, sentence", [
-    ("stratified", 3, "5-fold stratified by emotion, speaker-dependent, recordings kept whole, seed 42; test read "
-     "once, all choices on inner validation (10% of training held out, another part by each of 3 members)"),
-    ("loso", 1, "leave one speaker out, speaker-independent, seed 42; test read once, all choices on inner validation "
+    ("stratified", 3, "5-fold stratified by emotion, speaker-dependent, recordings kept whole, seed 42; all "
+     "choices on inner validation (10% of training held out, another part by each of 3 members)"),
+    ("loso", 1, "leave one speaker out, speaker-independent, seed 42; all choices on inner validation "
      "(10% of training speakers held out)"),
-    ("predefined", 3, "the data's own split, seed 42; test read once, all choices on inner validation (the data's own; "
+    ("predefined", 3, "the data's own split, seed 42; all choices on inner validation (the data's own; "
      "without any, 10% of training held out)")])
 def test_the_protocol_in_words(protocol, ensemble_size, sentence):
     assert splits.protocol_sentence(protocol, N_FOLDS, 42, 0.1, ensemble_size) == sentence

@@ -151,7 +151,7 @@ def predictor(implementation, network, settings):
     args = SimpleNamespace(window=None, hop=1.0, jobs=-1)
 
     def predict_all(paths):
-        segments = predict.iter_segments(paths, models, args)
+        segments = predict.iter_segments(paths, inference.input_specs(models), args)
         table = pd.concat([inference.predict_segments(batch, models, labels, inference.Calibration(*CALIBRATION))
                            for batch in in_batches(segments)])
         return table[[f"p_{label}" for label in labels]].to_numpy()

@@ -20,6 +20,7 @@ from ser.settings import read_settings
 
 # A shell starts background jobs with Ctrl-C ignored, and commands inherit that; here they are to listen to it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)    # nohup has it ignored
 
 
 @pytest.hookimpl(tryfirst=True)                 # before the fixtures, some of which build networks

@@ -111,6 +111,6 @@ def test_a_changed_message_redoes_nothing_and_a_changed_layer_its_network_alone(
     assert len(list(tmp_path.glob("cache/features-*"))) == 1
     insert(project / "toys.py", 'layers.Flatten()(frames)', 'layers.GlobalMaxPooling1D()(frames)')
     text = train(project, *asked, cwd=tmp_path)
-    assert "1 finished fits were made with other settings, data or code" in text
+    assert "1 finished fit made with other settings, data or code" in text
     assert "1 finished before, 1 to do" in text
     assert digits(tmp_path)["mfcc-toy-fold0"]

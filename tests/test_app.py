@@ -33,7 +33,7 @@ ROUNDING = 1e-6             # predict.py writes six digits
 # Number in the page's list: how the model is called, and the folder of one that is no choice of predict.py.
 MODELS = {0: (r"^[\w\- ]+ on MFCC, fold [01] \(best on validation\)$", None), 1: (r"^Ensemble of \d+ models$", None),
           2: (r"^BiLSTM on MFCC, fold 0$", "results/demo/fits/mfcc-bilstm-fold0"),
-          -1: (r"^1-D CNN on MFCC, ready model$", None)}
+          -1: (r"^(1-D CNN on MFCC|Linear probe on Whisper encoder), ready model$", None)}
 
 
 def free_port():

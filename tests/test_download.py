@@ -52,7 +52,7 @@ def test_the_command_fetches_reports_and_does_not_fetch_twice(server, demo_folde
     monkeypatch.setattr(config, "CACHE_DIR", tmp_path / "cache")
     monkeypatch.setattr(dp.download, "fetch", functools.partial(download.fetch, source=f"{address}/clips.zip", md5=md5))
     dp.main(dp.parse(["--download", str(tmp_path / "here")]))
-    assert f"{len(clips)} clips, 1 actors" in capsys.readouterr().out
+    assert f"{len(clips)} clips, 1 actor" in capsys.readouterr().out
     assert inside(tmp_path / "here") == sorted(clips)                   # and the archive is gone
     assert all((tmp_path / "here" / name).read_bytes() == content for name, content in clips.items())
     dp.main(dp.parse(["--download", str(tmp_path / "here")]))

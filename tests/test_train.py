@@ -449,8 +449,8 @@ def test_data_that_cannot_be_used_is_one_line(own, words, says):
 # -- real data -------------------------------------------------------------------------------------
 def test_an_mlp_fold_on_ravdess_is_well_above_chance(ravdess, tmp_path):
     done = run("train.py", "--quick", "--models", "mlp", "--features", "mfcc", "--data-dir", ravdess, "--set",
-               "N_AUGMENTED=0", cwd=tmp_path)
+               "N_AUGMENTED=0", "--set", "MODELS.mlp.epochs=10", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1440 clips" in done.stdout and "warning" not in done.stdout
     summary = pd.read_csv(tmp_path / "results/quick/summary.csv")
-    assert summary.accuracy_mean[0] > 0.4                           # two epochs; chance is 0.125
+    assert summary.accuracy_mean[0] > 0.4                           # ten epochs without copies; chance is 0.125

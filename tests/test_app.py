@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from commands import HANG_SECONDS, ROOT, UNNOISY, command, run
+from commands import HANG_SECONDS, UNNOISY, command, run
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from sounds import write
@@ -95,7 +95,7 @@ def weighted_mean(windows, labels):
 
 
 @pytest.mark.parametrize("number, options", [(0, []), (1, ["--ensemble"]), (2, ["--model", MODELS[2][1]]),
-                                             (-1, ["--model", ROOT / "ready/mfcc-cnn1d"])])
+                                             (-1, ["--model", ready.ready_model()])])
 def test_the_page_answers_as_predict_does(client, clip, demo, tmp_path, number, options, predicts):
     choice = models_of(client)[number]
     assert re.search(MODELS.get(number, [""])[0], choice)

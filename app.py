@@ -128,7 +128,7 @@ def analyse(name, sound, weights):
 
 # -- what is shown -----------------------------------------------------------------------------------
 def show(text, answer=None, below=""):
-    """Values of the page's outputs: a sentence, the probabilities of a PageAnswer if it has some, and what is below."""
+    """Values of the page's outputs: a sentence, the probabilities of an Answer if it has some, and what is below."""
     import gradio
     there = answer is not None and bool(answer.probabilities)
     return text, gradio.update(value=answer.probabilities if there else None, visible=there), below
@@ -154,9 +154,9 @@ class Questions:
         try:
             if held is None or held[0] != path:
                 held = path, read_upload(path)
-            recording, answer = analyse(Path(path).name, held[1], self.models(model))
-            below = timeline(answer, recording, "dark" in look, "narrow" in look)
-            return *show(sentence(answer), answer, below), held
+            recording, (answer, threshold, windows) = analyse(Path(path).name, held[1], self.models(model))
+            below = timeline(answer, windows, recording, "dark" in look, "narrow" in look)
+            return *show(sentence(answer, threshold), answer, below), held
         except UserError as problem:
             return *show(problem_message(problem)), held
         finally:                    # not as soon as it is read: the player of the page reads it as well
@@ -172,8 +172,8 @@ class Questions:
         if not sound:
             return (gradio.skip(),) * 3
         try:
-            answer = answers.answer_live(*answers.read_microphone(sound), self.models(model))
-            return show(LISTENING if answer is None else sentence(answer), answer)
+            live = answers.answer_live(*answers.read_microphone(sound), self.models(model))
+            return show(LISTENING) if live is None else show(sentence(live.answer, live.threshold), live.answer)
         except UserError as problem:
             return show(problem_message(problem))
 
@@ -184,17 +184,18 @@ class Questions:
             recording: an audio file
             model: name of a model, as in the page's list; the first of them by default
         Returns:
-            An object: file, label, confidence (0 to 1), unsure, probabilities {emotion: 0 to 1}, note; and windows, a
-            list of start, end, speech_seconds, label, confidence, unsure, p_<emotion>: their mean, weighted by
-            speech_seconds, is the answer. Without speech the label is "pause" or "no speech", confidence null.
+            An object: file, start, end (s), label, confidence (0 to 1), unsure, probabilities {emotion: 0 to 1}, note,
+            as of predict.py --json; and windows, a list of start, end, speech_seconds, label, confidence, unsure,
+            p_<emotion>: their mean, weighted by speech_seconds, is the answer. Without speech the label is "pause" or
+            "no speech", confidence null.
         """
         with problems_for_programs():
             if recording is None:
                 raise UserError("no recording; send an audio file")
-            (answer,) = self.each([recording], model)
-            if isinstance(answer, UserError):
-                raise answer
-            return answer.as_object() | {"windows": answer.windows.to_dict("records")}
+            (found,) = self.each([recording["path"]], model)
+            if isinstance(found, UserError):
+                raise found
+            return found.answer.as_dict() | {"windows": found.windows.to_dict("records")}
 
     def of_program_many(self, recordings, model=None):
         """The emotions of several recordings.
@@ -203,17 +204,17 @@ class Questions:
             recordings: audio files, at most 100
             model: name of a model, as in the page's list; the first of them by default
         Returns:
-            A list of objects, one per file in their order: file, label, confidence (0 to 1), unsure, probabilities
-            {emotion: 0 to 1}, note. Of a file that cannot be used label and confidence are null, and note says why.
+            A list of objects, one per file in their order: as of /answer, without windows. Of a file that cannot be
+            used start, end, label and confidence are null, and note says why.
         """
         paths = [upload["path"] for upload in recordings or []]
         with problems_for_programs():
             if not 1 <= len(paths) <= MOST_FILES:
                 raise UserError(f"{len(paths)} files; between 1 and {MOST_FILES} are answered at once")
             found = self.each(paths, model)
-        return [dict(file=Path(path).name, label=None, confidence=None, unsure=False, probabilities={},
-                     note=str(answer)) if isinstance(answer, UserError) else answer.as_object()
-                for path, answer in zip(paths, found)]
+        return [dict(file=Path(path).name, start=None, end=None, label=None, confidence=None, unsure=False,
+                     probabilities={}, note=str(one)) if isinstance(one, UserError) else one.answer.as_dict()
+                for path, one in zip(paths, found)]
 
     def each(self, paths, model):
         """The PageAnswers on uploads, or the UserErrors of those not usable. raises : UserError for the model"""
@@ -299,9 +300,9 @@ def page(offered, scratch):
 
         button, answer = gradio.Button(visible=False), gradio.JSON(visible=False, label="answer")
         recordings = gradio.File(visible=False, file_count="multiple", label="recordings")
-        button.click(questions.of_program, [recording, model], answer, api_name="answer", **one_by_one)
-        button.click(questions.of_program_many, [recordings, model], answer, api_name="answers", preprocess=False,
-                     **one_by_one)
+        of_program = dict(outputs=answer, preprocess=False, **one_by_one)       # a wrong model is ours to say
+        button.click(questions.of_program, [recording, model], api_name="answer", **of_program)
+        button.click(questions.of_program_many, [recordings, model], api_name="answers", **of_program)
     return blocks
 
 
@@ -320,13 +321,16 @@ def main(args):
         built = page(offered, scratch).queue(max_size=LONGEST_QUEUE)
         try:
             built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
-                         ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[],
-                         run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED)
+                         ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[], quiet=True,
+                         run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED,
+                         prevent_thread_block=True)
         except OSError as problem:
             if "empty port" not in str(problem):
                 raise
             raise UserError(f"port {args.port or 'from 7860 on'}: in use by another program; name another with --port"
                             ) from problem
+        print(f"the page is at {built.local_url} (Ctrl-C ends it)", flush=True)
+        built.block_thread()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ from ser.recording import open_recording
 from ser.terminal import plural
 from study import export, inference, ready
 from study.encoder_weights import INSTALL
-from study.recogniser import Recogniser, as_answers, find_folder
+from study.recogniser import Recogniser, find_folder
 from study.segments import in_batches, load_segments
 
 ADAPTED = "-adapted"        # ending of the runs of train.py --adapt speaker
@@ -125,7 +125,7 @@ def main(args):
         n_broken += len(broken)
         tables.append(recogniser.table([segment for segment in segments if "problem" not in segment]))
         if args.json:
-            for answer in as_answers(tables[-1], recogniser.labels):
+            for answer in recogniser.as_answers(tables[-1]):
                 print(json.dumps(answer.as_dict(), ensure_ascii=False), flush=True)
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 

@@ -125,12 +125,6 @@ def fit_temperature(probabilities, labels):
     return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
 
 
-def calibrated_loss(table):
-    """Cross-entropy (nats) at the best temperature, of a table with columns true and p_<class>."""
-    probabilities, labels = probabilities_and_labels(table)
-    return cross_entropy(apply_temperature(probabilities, fit_temperature(probabilities, labels)), labels)
-
-
 def cross_entropy(probabilities, labels):
     """Mean of -ln of the probability of the true class, in nats."""
     return float(-np.log(probabilities[np.arange(len(labels)), labels].clip(MIN_PROBABILITY)).mean())

@@ -34,19 +34,20 @@ def problem_message(problem):
     return message(f"<strong>No answer</strong><br>{html.escape(str(problem))}", problem=True)
 
 
-def sentence(answer):
-    """An answer (label, confidence, unsure, probabilities, note, threshold: study/answers.py) in words."""
-    label, note = html.escape(answer.label), f"<small>Note: {html.escape(answer.note)}</small>" * bool(answer.note)
+def sentence(answer, threshold):
+    """An Answer (study/recogniser.py) in words. threshold : of its confidence; below, it is unsure"""
+    notes = html.escape("; ".join(answer.notes))
+    label, note = html.escape(answer.label), f"<small>Note: {notes}</small>" * bool(notes)
     if not answer.probabilities:
         return message(f"<strong>{label}</strong><br>Nothing here sounds like speech.{note}")
-    doubt = f"; below {answer.threshold:.0%} the models are wrong too often to be believed" if answer.unsure else ""
+    doubt = f"; below {threshold:.0%} the models are wrong too often to be believed" if answer.unsure else ""
     return message(f"<strong>{label}{' ?' * answer.unsure}</strong><br>{answer.confidence:.0%} sure{doubt}.{note}")
 
 
 # -- over time -------------------------------------------------------------------------------------
-def timeline(answer, recording, dark=False, narrow=False):
-    """The windows of an answer as a picture, and as a table to download; nothing where there are none."""
-    windows = answer.windows
+def timeline(answer, windows, recording, dark=False, narrow=False):
+    """The windows (study/answers.py) of an Answer as a picture, and as a table to download; nothing where there are
+    none."""
     if windows.empty:
         return ""
     title = "the whole recording" if len(windows) == 1 else f"windows of {windows.end[0] - windows.start[0]:.1f} s"

@@ -116,7 +116,7 @@ def result_tables(run, labels):
         "results": html_table(results_table(run.summary, labels)) + note(
             "Per cent, mean ± standard deviation over folds. WA: weighted accuracy, the fraction of correct clips; its "
             "95 % interval is a bootstrap over actors. UAR: unweighted average recall, the mean over emotions. p: "
-            "corrected t-test of WA against the model with the best validation accuracy."),
+            "corrected t-test of WA against the model with the best validation accuracy, whose own p is left blank."),
         "emotions": html_table(accuracy_table(by_class, "emotion", experiments, labels)) + note(
             "Per cent of the clips of an emotion that were classified correctly."),
         "actors": html_table(per_actor) + note("Per cent of the clips of an actor that were classified correctly."),
@@ -187,7 +187,8 @@ def results_table(summary, labels):
             metrics.format_interval(*ends) for ends in zip(summary.accuracy_low, summary.accuracy_high)],
         "UAR": mean_and_std("uar"), "weighted F1": mean_and_std("weighted_f1"), "macro F1": mean_and_std("macro_f1"),
         "p": summary.p_against_best.map(metrics.format_p, na_action="ignore").astype(object).fillna(""),
-        "parameters": summary.parameters.map("{:,}".format), "s per fit": summary.fit_seconds.map("{:.0f}".format)})
+        "parameters": summary.parameters.map("{:,}".format),
+        "s per fit": summary.fit_seconds.map(lambda seconds: f"{seconds:.0f}" if seconds >= 1 else "<1")})
 
 
 def accuracy_table(predictions, column, experiments, labels):
@@ -208,8 +209,9 @@ def hardest_clips(predictions):
         lambda names: ", ".join(f"{name} {count}" for name, count in names.value_counts().items()))
     models = single.groupby("file").size()
     counts = wrong.groupby("file").size().sort_values(ascending=False, kind="stable").head(N_HARDEST)
-    true = single.drop_duplicates("file").set_index("file").true
-    return pd.DataFrame({"clip": counts.index, "true emotion": true[counts.index].to_numpy(),
+    facts_of = single.drop_duplicates("file").set_index("file").loc[counts.index]
+    return pd.DataFrame({"clip": counts.index, "actor": facts_of.actor.to_numpy(),
+                         "true emotion": facts_of.true.to_numpy(),
                          "misclassified by": [f"{count} of {models[file]}" for file, count in counts.items()],
                          "predicted": answers[counts.index].to_numpy()})
 

@@ -1,7 +1,7 @@
 """What trained models answer on one recording, or on the last seconds of a microphone: for a page, all in memory.
 
-    answer = answer_recording("talk.wav", open_recording(file), {folder: weight})
-    answer.label, answer.probabilities, answer.windows
+    answer, threshold, windows = answer_recording("talk.wav", open_recording(file), {folder: weight})
+    answer.label, answer.probabilities
 
 Several people may ask at once: models are loaded once and only read, one answer is computed at a time, and nothing of a
 recording outlives its answer.
@@ -17,8 +17,7 @@ import pandas as pd
 from ser.audio import without_offset
 from ser.errors import UserError
 from ser.recording import ArrayRecording
-from study import inference
-from study.recogniser import Recogniser
+from study.recogniser import Answer, Recogniser
 from study.segments import PAUSE, one_per_window, segment_recording
 
 LIVE_SECONDS = 3.0              # of the microphone that an answer is from; as long as most clips of training
@@ -30,21 +29,11 @@ ONE_AT_A_TIME = threading.Lock()    # a model is loaded once, and one answer has
 
 
 class PageAnswer(NamedTuple):
-    """What some models say of a recording, and of its windows; else as study/recogniser.py has it."""
-    file: str
-    label: str                  # an emotion; "pause" or "no speech" where there is none
-    confidence: float | None    # None where there is no emotion, as below
-    unsure: bool
-    probabilities: dict         # {emotion: float}
-    note: str                   # what makes the answer doubtful
+    """What some models say of a recording, and of its windows."""
+    answer: Answer              # see study/recogniser.py
     threshold: float            # of the confidence: below, an answer is unsure
     windows: pd.DataFrame       # start, end, speech_seconds (s), label, confidence, unsure, p_<emotion> ...: their
-    #                             mean, weighted by their seconds of speech, is `probabilities`
-
-    def as_object(self):
-        """What JSON has of it: {file, label, confidence, unsure, probabilities, note}."""
-        return {name: getattr(self, name) for name in ("file", "label", "confidence", "unsure", "probabilities",
-                                                       "note")}
+    #                             mean, weighted by their seconds of speech, has the probabilities of `answer`
 
 
 @functools.lru_cache(maxsize=LOADED)
@@ -61,15 +50,11 @@ def answer_recording(name, recording, weights):
     with ONE_AT_A_TIME:
         recogniser = load_recogniser(tuple(weights.items()))
         (whole,) = segment_recording(name, recording, recogniser.specs)
-        parts = one_per_window(whole)
-        table = recogniser.table([whole, *parts])
-    answer, windows = table.iloc[0], table.iloc[1:].drop(columns=["file", "note"]).reset_index(drop=True)
+        table = recogniser.table([whole, *one_per_window(whole)])
+    (answer,) = recogniser.as_answers(table[:1])
+    windows = table[1:].drop(columns=["file", "note"]).reset_index(drop=True)
     windows.insert(2, "speech_seconds", [window.speech_seconds for window in whole["windows"]])
-    probabilities = {label: float(answer[f"p_{label}"]) for label in recogniser.labels} if parts else {}
-    demo = bool(parts) and any(map(inference.is_demo, weights))
-    note = "; ".join(filter(None, [answer.note, inference.DEMO_MODEL * demo]))
-    return PageAnswer(name, answer.label, float(answer.confidence) if parts else None, bool(answer.unsure),
-                      probabilities, note, recogniser.calibration.threshold, windows)
+    return PageAnswer(answer, recogniser.calibration.threshold, windows)
 
 
 # -- the microphone --------------------------------------------------------------------------------
@@ -92,5 +77,6 @@ def answer_live(y, rate, weights):
         return None
     y = without_offset(y[:, None])[:, 0]
     if np.abs(y).max() < LIVE_SILENCE:
-        return PageAnswer("microphone", PAUSE, None, False, {}, "", 0.0, pd.DataFrame())
+        pause = Answer("microphone", 0.0, len(y) / rate, PAUSE, {}, None, False, ())
+        return PageAnswer(pause, 0.0, pd.DataFrame())
     return answer_recording("microphone", ArrayRecording(y, rate), weights)

@@ -104,8 +104,19 @@ class Recogniser:
 
     def answers(self, segments):
         """[Answer, ...], one per segment."""
+        return self.as_answers(self.table(segments))
+
+    def as_answers(self, table):
+        """Rows of `table` as [Answer, ...]."""
         demo = (inference.DEMO_MODEL,) if any(map(inference.is_demo, self.folders)) else ()
-        return [answer._replace(notes=answer.notes + demo) for answer in as_answers(self.table(segments), self.labels)]
+        answers = []
+        for row, p in zip(table.itertuples(), table[[f"p_{label}" for label in self.labels]].to_numpy()):
+            is_speech = bool(np.isfinite(p[0]))
+            answers.append(Answer(row.file, row.start, row.end, row.label,
+                                  dict(zip(self.labels, map(float, p))) if is_speech else {},
+                                  float(row.confidence) if is_speech else None, bool(row.unsure) and is_speech,
+                                  tuple(filter(None, row.note.split("; "))) + demo))
+        return answers
 
     def adapted_to(self, segments):
         """A Recogniser adapted to the one speaker of these segments, where its models were trained for that."""
@@ -117,18 +128,6 @@ class Recogniser:
     def can_adapt(self):
         """Whether any model was trained with --adapt speaker."""
         return any(model.metadata["speaker_mean"] is not None for model in self.models)
-
-
-def as_answers(table, labels):
-    """Rows of `Recogniser.table` as [Answer, ...]."""
-    answers = []
-    for row, p in zip(table.itertuples(), table[[f"p_{label}" for label in labels]].to_numpy()):
-        is_speech = bool(np.isfinite(p[0]))
-        answers.append(Answer(row.file, row.start, row.end, row.label,
-                              dict(zip(labels, map(float, p))) if is_speech else {},
-                              float(row.confidence) if is_speech else None, bool(row.unsure) and is_speech,
-                              tuple(filter(None, row.note.split("; ")))))
-    return answers
 
 
 def find_folder(folder):

@@ -115,7 +115,7 @@ def test_the_headline_is_the_mean_of_the_windows_that_are_shown(client, talk, nu
     answer = client.predict(handle_file(talk), models_of(client)[number], api_name="/answer")
     windows = pd.DataFrame(answer["windows"])
     assert len(windows) >= 3 and windows.speech_seconds.nunique() > 1           # or any mean would do
-    assert weighted_mean(windows, list(answer["probabilities"])) == pytest.approx(answer["probabilities"])
+    assert weighted_mean(windows, list(answer["probabilities"])) == pytest.approx(answer["probabilities"], abs=ROUNDING)
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
 
 
@@ -125,7 +125,8 @@ def test_several_files_in_one_question(client, clip, talk, tmp_path):
     files = [clip, tmp_path / "text.wav", noise, talk]
     found = client.predict(recordings=[handle_file(file) for file in files], api_name="/answers")
     assert [answer["file"] for answer in found] == [file.name for file in files]
-    assert all(set(answer) == {"file", "label", "confidence", "unsure", "probabilities", "note"} for answer in found)
+    keys = ["file", "start", "end", "label", "confidence", "unsure", "probabilities", "note"]
+    assert [list(answer) for answer in found] == [keys] * 4                             # as of predict.py --json
     for file, answer in ((clip, found[0]), (talk, found[3])):
         single = client.predict(handle_file(file), api_name="/answer")
         assert answer == {name: single[name] for name in answer}
@@ -135,9 +136,13 @@ def test_several_files_in_one_question(client, clip, talk, tmp_path):
         client.predict(recordings=[], api_name="/answers")
 
 
-def test_a_model_that_is_not_there_is_said(client, clip):
+@pytest.mark.parametrize("endpoint", ["answer", "answers"])
+def test_a_model_that_is_not_there_is_said(client, server, clip, endpoint):
+    sound, log = handle_file(clip), server[1].parent / "app.log"
+    before = log.read_text()
     with pytest.raises(AppError, match="no model 'mine'; there are: "):
-        client.predict([handle_file(clip)], "mine", api_name="/answers")
+        client.predict([sound] if endpoint == "answers" else sound, "mine", api_name=f"/{endpoint}")
+    assert log.read_text() == before and len(before.splitlines()) == 1                  # the address alone
 
 
 def test_nothing_is_kept(client, server, clip):
@@ -357,12 +362,12 @@ def test_a_microphone_is_answered_as_a_recording_of_it(ready_folder, talk):
     y = y[:round(answers.LIVE_SECONDS * rate)]
     read, read_rate = answers.read_microphone(in_browser(y, rate))
     assert read_rate == rate and np.abs(read - y).max() < 2 / 32768
-    live = answers.answer_live(read, rate, {ready_folder: 1.0})
-    whole = answers.answer_recording("x", ArrayRecording(y - y.mean(), rate), {ready_folder: 1.0})
+    live = answers.answer_live(read, rate, {ready_folder: 1.0}).answer
+    whole = answers.answer_recording("x", ArrayRecording(y - y.mean(), rate), {ready_folder: 1.0}).answer
     assert live.label == whole.label
     assert live.probabilities == pytest.approx(whole.probabilities, abs=0.01)       # 16 bits
     assert answers.answer_live(y[:rate // 2], rate, {ready_folder: 1.0}) is None
-    assert answers.answer_live(0.5 + 0 * y, rate, {ready_folder: 1.0}).label == "pause"     # nothing but an offset
+    assert answers.answer_live(0.5 + 0 * y, rate, {ready_folder: 1.0}).answer.label == "pause"      # an offset alone
 
 
 @pytest.mark.parametrize("sound", ["", "24000", "x AAAA", "24000 *", "24000 AAA", "0 AAAA", "-1 AAAA", "10000000 AAAA",
@@ -382,7 +387,7 @@ def test_m4a_is_answered_with_a_decoder(ready_folder, talk, tmp_path):
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
     sound = (tmp_path / "talk.m4a").read_bytes()
-    recording, answer = app.analyse("talk.m4a", sound, {ready_folder: 1.0})
+    recording, (answer, *_) = app.analyse("talk.m4a", sound, {ready_folder: 1.0})
     assert recording.seconds == pytest.approx(len(y) / rate, abs=0.2)
     assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
@@ -394,17 +399,18 @@ def test_without_a_decoder_its_name_is_said(ready_folder, monkeypatch):
 
 
 def test_names_of_files_and_emotions_are_text_in_the_page(ready_folder, talk):
-    answer = answers.answer_recording("<b>.wav", open_recording(talk), {ready_folder: 1.0})
-    odd = answer._replace(label="<i>", note="<script>", windows=answer.windows.assign(label='">'))
-    shown = page_parts.sentence(odd) + page_parts.timeline(odd, open_recording(talk))
+    answer, threshold, windows = answers.answer_recording("<b>.wav", open_recording(talk), {ready_folder: 1.0})
+    odd = answer._replace(label="<i>", notes=("<script>",))
+    shown = page_parts.sentence(odd, threshold) + page_parts.timeline(odd, windows.assign(label='">'),
+                                                                      open_recording(talk))
     assert not re.search('<b>|<i>|<script|alt="[^"]*">', shown) and "&lt;i&gt;" in shown
 
 
 def test_drawing_and_answering_from_several_threads(ready_folder, talk):
     """Styles of matplotlib and the input of a LiteRT model are one for all threads."""
     def shown(dark):
-        recording, answer = app.analyse("talk.wav", talk.read_bytes(), {ready_folder: 1.0})
-        return page_parts.timeline(answer, recording, dark=dark)
+        recording, (answer, _, windows) = app.analyse("talk.wav", talk.read_bytes(), {ready_folder: 1.0})
+        return page_parts.timeline(answer, windows, recording, dark=dark)
 
     alone = {dark: shown(dark) for dark in (False, True)}
     with ThreadPoolExecutor(4) as threads:

@@ -309,6 +309,16 @@ def test_timeline_of_one_window_fills_the_picture():
     assert figure.axes[2].images[0].get_extent() == pytest.approx([0, 0.5, 1.5, -0.5])
 
 
+def test_columns_of_a_timeline_are_as_wide_as_their_windows_and_never_overlap():
+    recording = ArrayRecording(np.ones(48_000, np.float32), 8000)
+    columns = lambda rows: [image.get_extent()[:2] for image in                                     # noqa: E731
+                            plots.timeline("clip", recording, rows, ["sad", "happy"]).axes[2].images]
+    apart = windows().assign(start=[0.0, 2, 4], end=[1.0, 3, 5])
+    assert columns(apart) == [pytest.approx(bounds) for bounds in ([0, 1], [2, 3], [4, 5])]
+    overlapping = windows().assign(start=[0.0, 1, 2], end=[3.0, 4, 5])
+    assert columns(overlapping) == [pytest.approx(bounds) for bounds in ([1, 2], [2, 3], [3, 4])]
+
+
 @pytest.mark.parametrize("rate, hop_length", [(8000, 512), (22_050, 700)])
 def test_mel_level_is_that_of_the_features(rate, hop_length):
     y = np.random.default_rng(0).normal(0, 0.1, rate).astype(np.float32)

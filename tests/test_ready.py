@@ -50,7 +50,7 @@ def test_nothing_is_downloaded_to_find_out_and_the_reason_is_given(folder, monke
     monkeypatch.setattr(encoder_weights, "download", lambda checkpoint: pytest.fail("a download"))
     assert not encoder_weights.weights_at_hand("openai/whisper-tiny-that-nobody-has", "12")
     assert ready.ready_model() == folder / "mfcc-cnn1d"
-    assert "without the pretrained encoder: weights of some/encoder" in capsys.readouterr().err
+    assert "left aside: weights of some/encoder" in capsys.readouterr().err
 
 
 def test_other_weights_than_those_of_training_are_not_taken(folder, monkeypatch, tmp_path):

@@ -18,14 +18,14 @@ from ser.errors import UserError
 from ser.settings import install_command
 
 
-def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
+def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, with_cache, tmp_path):
     """Workers see neither the project nor its cache; one dies in the middle of its fit, the other takes over.
 
     The other one also needs arrays that it has not used before, whoever had them first: functionals and frames.
     """
     pytest.importorskip("distributed")
-    study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
-    study.mkdir(), elsewhere.mkdir()
+    study, elsewhere = with_cache, tmp_path / "elsewhere"
+    elsewhere.mkdir()
     with dask_cluster(elsewhere) as (address, _, workers):
         done = run_with_killed_workers(tmp_path / "killed", 1, "--demo", "--models", "mlp", "dtw", "--backend", "dask",
                                        "--scheduler", address, cwd=study)
@@ -36,11 +36,11 @@ def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, tmp_path):
     assert not list(elsewhere.glob("results")) and not list(elsewhere.glob("cache"))
 
 
-def test_ray_gives_the_same_digits(demo, tmp_path):
+def test_ray_gives_the_same_digits(demo, with_cache):
     pytest.importorskip("ray")
-    done = run("train.py", *SHORT, "--backend", "ray", "--jobs", 2, cwd=tmp_path)
+    done = run("train.py", *SHORT, "--backend", "ray", "--jobs", 2, cwd=with_cache)
     assert done.returncode == 0, done.stderr
-    assert "2 side by side" in done.stdout and digits(tmp_path) == mlps(demo)
+    assert "2 side by side" in done.stdout and digits(with_cache) == mlps(demo)
 
 
 def test_a_killed_loky_worker_is_one_clear_line_and_costs_only_unfinished_fits(demo, tmp_path):

@@ -112,7 +112,8 @@ def test_rerun_does_nothing_and_overwrite_does_all(demo, tmp_path):
 
 def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
     """Trained beside another, explained, drawn, and asked for an answer; models on frames leave it out."""
-    few = ["--demo", "--folds", "0", "--features", "mfcc", "all"]
+    few = ["--demo", "--folds", "0", "--features", "mfcc", "all", "--set", "N_AUGMENTED=1", "--set",
+           "MODELS.mlp.epochs=5"]
     done = run("train.py", *few, "--models", "mlp", "svm", cwd=tmp_path)
     assert done.returncode == 0 and not done.stderr, done.stderr
     folder = tmp_path / "results/demo"
@@ -129,7 +130,7 @@ def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
     run("predict.py", clip, "--model", folder / "fits/all-mlp-fold0", "--csv", "out.csv", cwd=tmp_path)
     answer = pd.read_csv(tmp_path / "out.csv")
     assert answer.label[0] == table.predicted[0]
-    nothing = run("train.py", *few[:3], "--features", "all", "--models", "cnn1d", cwd=tmp_path)
+    nothing = run("train.py", "--demo", "--features", "all", "--models", "cnn1d", cwd=tmp_path)
     assert nothing.returncode == 2 and nothing.stderr.startswith("train.py: error: none of these models takes any")
     assert len(nothing.stderr.splitlines()) == 1
 

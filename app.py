@@ -323,7 +323,7 @@ def main(args):
             built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
                          ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[], quiet=True,
                          run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED,
-                         prevent_thread_block=True)
+                         prevent_thread_lock=True)
         except OSError as problem:
             if "empty port" not in str(problem):
                 raise

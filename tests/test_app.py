@@ -29,7 +29,7 @@ from study import answers, ready
 
 STARTED = re.compile(r"http://127\.0\.0\.1:(\d+)")
 PATIENCE_MS = 1000 * HANG_SECONDS
-ROUNDING = 1e-6             # predict.py writes six digits
+ROUNDING = 2e-6             # of two numbers with six digits
 # Number in the page's list: how the model is called, and the folder of one that is no choice of predict.py.
 MODELS = {0: (r"^[\w\- ]+ on MFCC, fold [01] \(best on validation\)$", None), 1: (r"^Ensemble of \d+ models$", None),
           2: (r"^BiLSTM on MFCC, fold 0$", "results/demo/fits/mfcc-bilstm-fold0"),

@@ -96,19 +96,20 @@ def timeline(name, recording, rows, labels):
 def window_probabilities(ax, rows, labels, seconds):
     """The probabilities (%) of each window as a column of cells, its most probable emotion as a dot.
 
-    A column is as wide as its window; where windows overlap, as wide as from one to the next.
+    A column is as wide as its window; where windows overlap, each moment belongs to the one whose middle is nearest.
     """
-    length, centres = (rows.end - rows.start).to_numpy(), ((rows.start + rows.end) / 2).to_numpy()
-    hop = np.median(np.diff(rows.start)) if len(rows) > 1 else np.inf
+    starts, ends = rows.start.to_numpy(float), rows.end.to_numpy(float)
+    centres = (starts + ends) / 2
+    between = (centres[:-1] + centres[1:]) / 2
+    left, right = np.maximum(starts, [-np.inf, *between]), np.minimum(ends, [*between, np.inf])
     p_of_windows = 100 * rows[[f"p_{label}" for label in labels]].to_numpy()
-    for centre, width, p in zip(centres, np.minimum(length, hop), p_of_windows):
-        ax.imshow(p[:, None], extent=(centre - width / 2, centre + width / 2, len(labels) - 0.5, -0.5),
-                  vmin=0, vmax=100, cmap="Blues", aspect="auto")
+    for x0, x1, p in zip(left, right, p_of_windows):
+        ax.imshow(p[:, None], extent=(x0, x1, len(labels) - 0.5, -0.5), vmin=0, vmax=100, cmap="Blues", aspect="auto")
     for unsure, face in ((False, ORANGE), (True, "none")):
         best = rows[rows.unsure.astype(bool).eq(unsure) & rows.label.isin(labels)]          # a pause has no dot
         ax.scatter((best.start + best.end) / 2, [labels.index(label) for label in best.label], s=18, color=face,
                    edgecolor=ORANGE, label="unsure" if unsure else "answer")
-    ax.set(xlabel=f"seconds (middle of a window of {np.median(length):.1f} s)", yticks=range(len(labels)),
+    ax.set(xlabel=f"seconds (middle of a window of {np.median(ends - starts):.1f} s)", yticks=range(len(labels)),
            yticklabels=labels, xlim=(0, seconds), ylim=(len(labels) - 0.5, -0.5))
     ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 

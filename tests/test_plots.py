@@ -315,8 +315,8 @@ def test_columns_of_a_timeline_are_as_wide_as_their_windows_and_never_overlap():
                             plots.timeline("clip", recording, rows, ["sad", "happy"]).axes[2].images]
     apart = windows().assign(start=[0.0, 2, 4], end=[1.0, 3, 5])
     assert columns(apart) == [pytest.approx(bounds) for bounds in ([0, 1], [2, 3], [4, 5])]
-    overlapping = windows().assign(start=[0.0, 1, 2], end=[3.0, 4, 5])
-    assert columns(overlapping) == [pytest.approx(bounds) for bounds in ([1, 2], [2, 3], [3, 4])]
+    overlapping = windows().assign(start=[0.0, 1, 1.5], end=[3.0, 4, 4.5])
+    assert columns(overlapping) == [pytest.approx(bounds) for bounds in ([0, 2], [2, 2.75], [2.75, 4.5])]
 
 
 @pytest.mark.parametrize("rate, hop_length", [(8000, 512), (22_050, 700)])

@@ -69,7 +69,7 @@ def interrupts(n, rng):
 
 def disturb(n, rng, how, quiet):
     """Stop `train.py --demo` at random moments, n times -> row of figures."""
-    row = dict(hit=0, other_digits=0, left_processes=0, more_than_a_line=0, tracebacks=0)
+    row = dict(hit=0, other_digits=0, left_processes=0) | (dict(more_than_a_line=0, tracebacks=0) if quiet else {})
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
         subprocess.run(DEMO, cwd=folder, env=WHERE, capture_output=True, check=True)
@@ -88,10 +88,11 @@ def disturb(n, rng, how, quiet):
             process.wait()
             row["hit"] += 1
             row["left_processes"] += count_left(process.pid)
-            printed = [line for line in (Path(folder) / "printed").read_text().split("\n")
-                       if line.strip() and "%|" not in line]
-            row["more_than_a_line"] += quiet and len(printed) > 1
-            row["tracebacks"] += quiet and any("Traceback" in line for line in printed)
+            if quiet:
+                printed = [line for line in (Path(folder) / "printed").read_text().split("\n")
+                           if line.strip() and "%|" not in line]
+                row["more_than_a_line"] += len(printed) > 1
+                row["tracebacks"] += any("Traceback" in line for line in printed)
             subprocess.run(DEMO, cwd=folder, env=WHERE, capture_output=True, check=True)
             row["other_digits"] += digits(Path(folder)) != whole
     return row

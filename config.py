@@ -113,7 +113,7 @@ MIXUP_ALPHA: Real(0, 100) = 0.2             # Beta(alpha, alpha) mixes pairs of 
 LABEL_SMOOTHING: Real(0, 0.9) = 0.1         # share of each target spread over all classes
 TIME_MASK_SECONDS: Real(0, 60) = 0.35       # s; SpecAugment blanks up to so long a stretch per clip and epoch; 0: off
 FREQ_MASK_FRACTION: Real(0, 1) = 0.0        # SpecAugment blanks up to this share of the columns; 0: off. 0.17 costs
-                                            # networks on log-mel 5 points, and makes no difference on cepstra
+                                            # networks on log-mel 5 points, and gains nothing on cepstra
 CHECKPOINT: OneOf(("last", "best")) = "last"    # weights kept: of the last epoch, so that none is chosen by chance
                                             # on a hundred validation clips; or of the best validation accuracy
 EARLY_STOPPING_PATIENCE: Whole(0, 10**6) = 8    # epochs without better validation accuracy, then stop ("best" only)

@@ -1,6 +1,6 @@
 """The study: every feature, every model, every fold. Settings are in config.py.
 
-    python train.py --data-dir FOLDER       100 fits, an hour and a half; run it again, finished fits are kept
+    python train.py --data-dir FOLDER       100 fits, two hours; run it again, finished fits are kept
     python train.py --data-dir my.csv       the same on clips of your own, see ser/corpora.py
     python train.py --demo                  the same path on a small synthesised corpus, in two to three minutes
 

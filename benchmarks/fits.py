@@ -79,8 +79,9 @@ def fit_ours(settings, model_name, feature, size=FOLD):
         max_time_mask=training.max_time_mask, max_freq_mask=int(training.max_freq_mask * x.shape[-1]))
     list(pipeline.take(2))                                                      # traces it
     start = time.perf_counter()
-    shapes = [batch.shape for batch, _ in pipeline]
-    steps, pipeline_seconds = len(shapes), time.perf_counter() - start
+    steps = len(rows) // batch_size
+    shapes = [batch.shape for batch, _ in pipeline.take(steps)]
+    pipeline_seconds = time.perf_counter() - start
     mean_width = np.mean(shapes, axis=0).round().astype(int)[1:]                # (frames, n), or (13 n,)
     network = networks.build(row.builder, tuple(map(int, mean_width)), n_classes)
     return dict(epoch=epoch, start=float(seconds - epochs[1:].sum() - epoch), imports=imports,

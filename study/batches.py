@@ -9,7 +9,9 @@ WIDTH_STEP = 8              # frames: batches are as wide as their longest clip,
 
 def make_dataset(x, lengths, rows, targets, scaler, *, batch_size, seed, mixup_alpha, max_time_mask, max_freq_mask,
                  any_width=True):
-    """tf.data.Dataset of one epoch: (batch, ...) inputs and (batch, n_classes) targets, new draws every epoch.
+    """tf.data.Dataset of epoch after epoch, without end: (batch, ...) inputs and (batch, n_classes) targets.
+
+    An epoch has len(rows) // batch_size batches, with draws of its own.
 
     x (any, frames, n) with lengths (any,), or (any, n) without, stays where it is, say on disk; a batch of its
     `rows` is read when its turn comes, then standardised, masked and mixed in one compiled step. Clips of similar
@@ -47,14 +49,16 @@ def make_dataset(x, lengths, rows, targets, scaler, *, batch_size, seed, mixup_a
             batch_indices(row_lengths if sorts else None, len(rows), batch_size, draw),
             tf.random.stateless_uniform([n_batches], [draw, 2], minval=None, maxval=None, dtype=tf.int64)))
 
-    rng = np.random.default_rng(seed)
-    draw_of_epoch = tf.data.Dataset.from_generator(lambda: [rng.integers(2**63)],
-                                                   output_signature=tf.TensorSpec((), tf.int64))
+    def draw_of_each_epoch():
+        rng = np.random.default_rng(seed)
+        while True:
+            yield rng.integers(2**63)
+
+    draws = tf.data.Dataset.from_generator(draw_of_each_epoch, output_signature=tf.TensorSpec((), tf.int64))
     options = tf.data.Options()
     options.deterministic = True
     options.threading.private_threadpool_size = 1
-    return (draw_of_epoch.flat_map(batches_of_epoch).map(make).prefetch(1)
-            .apply(tf.data.experimental.assert_cardinality(n_batches)).with_options(options))
+    return draws.flat_map(batches_of_epoch).map(make).prefetch(1).with_options(options)
 
 
 def batch_indices(lengths, n_rows, batch_size, draw):

@@ -60,13 +60,13 @@ class NetworkEnsemble:
             seed, rows = seeds.seed_for(self.seed, "member", number), variant_rows(split["train"], n_variants)
             batch_size = min(self.training.batch_size, len(rows))
             network, plain = new_network(self.training, train_shape, self.n_classes, len(rows) // batch_size, seed)
-            epoch = make_dataset(
+            batches = make_dataset(
                 flat_x, flat_lengths, rows, self.targets(labels[rows // n_variants]), scaler, batch_size=batch_size,
                 seed=seed, mixup_alpha=self.training.mixup_alpha, max_time_mask=self.training.max_time_mask,
                 max_freq_mask=int(self.training.max_freq_mask * x.shape[-1]), any_width=any_width)
             x_validation = load_unaugmented(x, lengths, split["validation"], scaler)        # (clips, frames, n)
-            history = train_network(network, epoch, x_validation, self.targets(labels[split["validation"]]),
-                                    self.training)
+            history = train_network(network, batches, len(rows) // batch_size, x_validation,
+                                    self.targets(labels[split["validation"]]), self.training)
             histories.append(history.assign(member=number))
             weights.append([np.array(variable) for variable in network.variables])
             assign_all(plain, weights[-1])
@@ -121,15 +121,15 @@ def takes_any_width(builder, n, n_classes):
     return True
 
 
-def train_network(network, epoch, x_validation, targets, training):
-    """Train a new network on the batches of `epoch`, again and again: -> table of its epochs (pd.DataFrame).
+def train_network(network, batches, steps, x_validation, targets, training):
+    """Train a new network, `steps` of the endless `batches` an epoch: -> table of its epochs (pd.DataFrame).
 
     targets : float (validation clips, n_classes)
     """
     history = History()
-    network.fit(epoch, epochs=training.epochs, shuffle=False,
-                validation_data=(x_validation, targets) if len(targets) else None,
-                validation_batch_size=len(targets) or None, callbacks=callbacks(training, history), verbose=0)
+    validation = tf.data.Dataset.from_tensors((x_validation, targets)) if len(targets) else None    # a single batch
+    network.fit(batches, epochs=training.epochs, steps_per_epoch=steps, shuffle=False, validation_data=validation,
+                callbacks=callbacks(training, history), verbose=0)
     return history.table(training.checkpoint)
 
 

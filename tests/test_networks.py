@@ -1,5 +1,6 @@
 """One fit: batches, honesty, and the same digits again."""
 import io
+import itertools
 import random
 import tempfile
 import threading
@@ -298,21 +299,19 @@ def test_a_fit_in_bfloat16_is_saved_and_answers_in_float32(corpus):
 
 
 # -- batches ---------------------------------------------------------------------------------------
-def make_dataset(x, lengths, rows, labels, scaler=(0, 1), *, batch_size=8, seed=5, **augmentation):
-    """Batches with one-hot targets, as they are unless an augmentation is asked for."""
+def make_epochs(x, lengths, rows, labels, scaler=(0, 1), *, batch_size=8, seed=5, **augmentation):
+    """Epoch after epoch, each a list of (inputs, one-hot targets), as they are unless an augmentation is asked for."""
     off = dict(mixup_alpha=0, max_time_mask=0, max_freq_mask=0)
-    return batches.make_dataset(x, lengths, rows, np.eye(CLASSES, dtype=np.float32)[labels], scaler,
-                                batch_size=batch_size, seed=seed, **off | augmentation)
-
-
-def rows_of(dataset):
-    return [(x.numpy(), y.numpy()) for x, y in dataset]
+    endless = iter(batches.make_dataset(x, lengths, rows, np.eye(CLASSES, dtype=np.float32)[labels], scaler,
+                                        batch_size=batch_size, seed=seed, **off | augmentation))
+    while True:
+        yield [(x.numpy(), y.numpy()) for x, y in itertools.islice(endless, len(rows) // batch_size)]
 
 
 def test_an_epoch_sees_every_clip_once_and_epochs_differ():
     x = np.arange(32, dtype=np.float32)[:, None]
-    dataset = make_dataset(x, None, np.arange(32), np.arange(32) % CLASSES)
-    first, second = rows_of(dataset), rows_of(dataset)
+    epochs = make_epochs(x, None, np.arange(32), np.arange(32) % CLASSES)
+    first, second = next(epochs), next(epochs)
     seen = np.concatenate([batch for batch, _ in first]).ravel()
     assert sorted(seen) == list(range(32)) and list(seen) != list(range(32))
     assert not np.array_equal(seen, np.concatenate([batch for batch, _ in second]).ravel())
@@ -322,11 +321,11 @@ def test_an_epoch_sees_every_clip_once_and_epochs_differ():
 
 def test_batches_repeat_with_the_seed_and_draw_anew_each_epoch():
     x = np.random.default_rng(0).standard_normal((32, 20, 6)).astype(np.float32)
-    make = lambda seed: make_dataset(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES,    # noqa: E731
-                                     seed=seed, mixup_alpha=0.2, max_time_mask=15, max_freq_mask=1)
-    dataset = make(5)
-    first, second, again, other = rows_of(dataset), rows_of(dataset), rows_of(make(5)), rows_of(make(6))
-    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, again))
+    make = lambda seed: make_epochs(x, np.full(32, 20), np.arange(32), np.arange(32) % CLASSES,    # noqa: E731
+                                    seed=seed, mixup_alpha=0.2, max_time_mask=15, max_freq_mask=1)
+    epochs, again, other = make(5), next(make(5)), next(make(6))
+    first, second = next(epochs), next(epochs)
+    assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(first, again, strict=True))
     assert not np.array_equal(first[0][0], second[0][0]) and not np.array_equal(first[0][0], other[0][0])
 
 
@@ -335,8 +334,8 @@ def test_a_batch_is_its_rows_standardised_and_zero_where_padded():
     x, lengths = rng.standard_normal((40, 20, 6)).astype(np.float32), rng.integers(5, 21, 40)
     mean, std = rng.standard_normal(6).astype(np.float32), rng.uniform(1, 2, 6).astype(np.float32)
     rows = np.arange(39, 7, -2)                                             # some, in an order of their own
-    seen = np.concatenate([np.pad(batch, ((0, 0), (0, 20 - batch.shape[1]), (0, 0))) for batch, _ in rows_of(
-        make_dataset(x, lengths, rows, np.arange(16) % CLASSES, (mean, std)))])
+    seen = np.concatenate([np.pad(batch, ((0, 0), (0, 20 - batch.shape[1]), (0, 0))) for batch, _ in next(
+        make_epochs(x, lengths, rows, np.arange(16) % CLASSES, (mean, std)))])
     expected = standardise(x[rows], mean, std, lengths[rows])
     assert sorted(map(np.sum, seen)) == pytest.approx(sorted(map(np.sum, expected)), abs=1e-3)
     order = [np.abs(expected - clip).max(axis=(1, 2)).argmin() for clip in seen]
@@ -349,8 +348,8 @@ def test_clips_of_similar_length_share_a_batch_no_wider_than_it_must_be():
     lengths = np.random.default_rng(0).integers(1, 129, 640)
     x = np.zeros((640, 128, 2), np.float32)
     x[:, 0, 0], x[:, 0, 1] = np.arange(640), lengths
-    dataset = make_dataset(x, lengths, np.arange(640), np.arange(640) % CLASSES, (0, 1), batch_size=32)
-    first, second = rows_of(dataset), rows_of(dataset)
+    epochs = make_epochs(x, lengths, np.arange(640), np.arange(640) % CLASSES, (0, 1), batch_size=32)
+    first, second = next(epochs), next(epochs)
     assert sorted(np.concatenate([batch[:, 0, 0] for batch, _ in first])) == list(range(640))
     for batch, target in first:
         number, real = batch[:, 0, 0].astype(int), batch[:, 0, 1]
@@ -371,8 +370,8 @@ def test_a_network_that_needs_its_number_of_frames_gets_whole_clips(corpus, monk
     assert not networks.takes_any_width("test_networks:flat", N, CLASSES)
     outcome = fit("cnn1d", x, lengths, labels, [parts], 1, builder="test_networks:flat")
     assert outcome["estimator"].network.input_shape == (None, N_FRAMES, N)
-    dataset = make_dataset(x[:, 0], lengths[:, 0], np.arange(64), labels[:64], any_width=False)
-    assert {batch.shape for batch, _ in rows_of(dataset)} == {(8, N_FRAMES, N)}
+    epochs = make_epochs(x[:, 0], lengths[:, 0], np.arange(64), labels[:64], any_width=False)
+    assert {batch.shape for batch, _ in next(epochs)} == {(8, N_FRAMES, N)}
 
 
 def flat(input_shape, classes):
@@ -398,8 +397,7 @@ def test_mixup_mixes_clips_and_targets_by_the_same_share():
 def test_mixup_in_a_batch_reaches_the_clips_as_it_reaches_the_targets():
     """Clips that are their targets, twice as large: so they must come out, whatever was drawn."""
     x = 2 * np.eye(8, dtype=np.float32)[np.arange(64) % 8]
-    dataset = make_dataset(x, None, np.arange(64), np.arange(64) % 8, batch_size=16, mixup_alpha=0.2)
-    seen = rows_of(dataset)
+    seen = next(make_epochs(x, None, np.arange(64), np.arange(64) % 8, batch_size=16, mixup_alpha=0.2))
     assert all(np.allclose(batch, 2 * target, atol=1e-6) for batch, target in seen)
     assert any(0.05 < target.max(axis=1).min() < 0.95 for _, target in seen)
 

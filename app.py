@@ -21,6 +21,7 @@ MOST_FILES = 100            # of a question of a program
 REMEMBERED = 32             # people whose last recording stays in memory, to ask another model about it ...
 REMEMBERED_SECONDS = 600    # ... for so long
 LONGEST_QUEUE = 16          # questions that wait; they are answered one by one
+PORTS = range(7860, 7960)   # where --port names none
 LIVE_EVERY = 1.0            # s, from one answer on a microphone to the next
 
 
@@ -32,8 +33,11 @@ def parse(arguments=None):
                         help="folder with the runs (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets other machines in, and "
                         "there is no password (default: %(default)s, this machine alone)")
-    parser.add_argument("--port", type=int, help="(default: the first free one from 7860)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--port", type=int, help=f"(default: the first free one from {PORTS[0]})")
+    args = parser.parse_args(arguments)
+    if args.port is not None and not 1 <= args.port <= 65535:
+        parser.error(f"argument --port: {args.port} is not within 1 .. 65535")
+    return args
 
 
 if __name__ == "__main__":          # before the slow imports: --help and a mistyped flag answer at once
@@ -41,9 +45,11 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import contextlib
+import errno
 import io
 import json
 import secrets
+import socket
 
 import numpy as np
 import soundfile
@@ -54,7 +60,7 @@ from ser.page_parts import message, problem_message, sentence, timeline
 from ser.recording import open_recording
 from ser.settings import install_command
 from ser.terminal import plural
-from ser.uploads import discard, keep_uploads_apart, read_upload, uploads_folder
+from ser.uploads import discard, keep_uploads_apart, read_upload, refuse_addresses, uploads_folder
 from study import answers, inference, ready
 
 INTRODUCTION = f"""# Speech emotion recognition
@@ -143,7 +149,7 @@ class Questions:
 
     def models(self, name):
         """{folder: weight} of a choice; None: the first. raises : UserError"""
-        if name is not None and name not in self.offered:
+        if name is not None and not (isinstance(name, str) and name in self.offered):
             raise UserError(f"there is no model {name!r}; there are: {'; '.join(self.offered)}")
         return self.offered[name or next(iter(self.offered))]
 
@@ -306,6 +312,18 @@ def page(offered, scratch):
     return blocks
 
 
+def free_port(host, port):
+    """`port`, or where it is None the first of PORTS, that this machine can listen on. raises : UserError"""
+    for number in PORTS if port is None else [port]:
+        try:
+            socket.create_server((host, number), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+            return number
+        except OSError as problem:
+            if problem.errno != errno.EADDRINUSE:       # a host that is not this machine, a port for the system alone
+                raise UserError(f"--host {host}, port {number}: {problem.strerror}") from problem
+    raise UserError(f"port {port or f'{PORTS[0]} to {PORTS[-1]}'}: in use by another program; name another with --port")
+
+
 def main(args):
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
@@ -317,18 +335,13 @@ def main(args):
     with uploads_folder() as scratch:
         os.environ["GRADIO_TEMP_DIR"] = str(scratch)
         keep_uploads_apart()
+        refuse_addresses()
         fonts = dict(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
         built = page(offered, scratch).queue(max_size=LONGEST_QUEUE)
-        try:
-            built.launch(server_name=args.host, server_port=args.port, max_file_size=f"{LARGEST_MB}mb", share=False,
-                         ssr_mode=False, theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[], quiet=True,
-                         run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED,
-                         prevent_thread_lock=True)
-        except OSError as problem:
-            if "empty port" not in str(problem):
-                raise
-            raise UserError(f"port {args.port or 'from 7860 on'}: in use by another program; name another with --port"
-                            ) from problem
+        built.launch(server_name=args.host, server_port=free_port(args.host, args.port), share=False, ssr_mode=False,
+                     max_file_size=f"{LARGEST_MB}mb", theme=gradio.themes.Default(**fonts), css=STYLE, footer_links=[],
+                     quiet=True, run_history=False, enable_monitoring=False, state_session_capacity=REMEMBERED,
+                     prevent_thread_lock=True)
         print(f"the page is at {built.local_url} (Ctrl-C ends it)", flush=True)
         built.block_thread()
 

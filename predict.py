@@ -79,14 +79,15 @@ if __name__ == "__main__":          # before the slow imports: --help and a mist
     ARGUMENTS = parse()
 
 import atexit
-import contextlib
 import glob
+import itertools
 import json
 import tempfile
 
 import joblib
 import numpy as np
 import pandas as pd
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from ser.files import as_csv, write_atomically, write_csv
@@ -135,11 +136,11 @@ def main(args):
             print(as_csv(rows), end="")
         elif not args.json:
             print(format_table(table, recogniser.labels, recogniser.calibration.threshold))
-        if args.window:
-            draw_timelines(table, args.out, recogniser.labels)
         if args.csv and args.csv != STDOUT:
             write_csv(args.csv, rows)
             say(f"written: {args.csv}")
+        if args.window:
+            draw_timelines(table, args.out, recogniser.labels)
     if n_broken:
         sys.exit(f"{n_broken} of {len(paths)} could not be used" if len(table) else 2)
 
@@ -195,10 +196,8 @@ def read_stdin():
     content = sys.stdin.buffer.read()
     if not content.strip():
         raise UserError("-: nothing comes on standard input; names of files, or a recording")
-    with contextlib.suppress(UnicodeDecodeError):
-        lines = content.decode().splitlines()
-        if all(map(str.isprintable, lines)):
-            return [line for line in lines if line.strip()]
+    if b"\0" not in content:            # no name has one, and every recording has some
+        return [os.fsdecode(line) for line in content.splitlines() if line.strip()]
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
     path = Path(folder.name) / "stdin"
@@ -219,7 +218,10 @@ def record_microphone(seconds):
         samples = sounddevice.rec(int(seconds * rate), samplerate=rate, channels=1, dtype="float32", blocking=True)
     except sounddevice.PortAudioError as problem:
         raise UserError(f"--mic: no microphone that can be used ({problem})") from problem
-    soundfile.write(path, samples, rate)
+    try:
+        soundfile.write(path, samples, rate)
+    except soundfile.LibsndfileError as problem:
+        raise UserError(f"--mic: {path} cannot be written ({problem}); start it in another folder") from problem
     return path
 
 
@@ -229,8 +231,12 @@ def iter_segments(paths, specs, args):
     with interrupts_kept_from_children():
         of_files = joblib.Parallel(jobs, return_as="generator")(
             joblib.delayed(read_in_worker)(os.getpid(), path, specs, args.window, args.hop) for path in paths)
-    for segments in tqdm(of_files, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
-        yield from segments
+    try:
+        for segments in tqdm(of_files, total=len(paths), desc="files", unit="file", disable=jobs == 1 or None):
+            yield from segments
+    except TerminatedWorkerError as problem:
+        raise UserError("a process that read files was killed, perhaps for want of memory; fewer --jobs need less"
+                        ) from problem
 
 
 def read_in_worker(driver, *what):
@@ -280,12 +286,12 @@ def draw_timelines(table, folder, labels):
     import matplotlib
 
     from ser import plots
-    stems = []
+    taken = set()
     for name, rows in table.groupby("file", sort=False):
-        stems.append(Path(name).stem)
-        again = f"-{stems.count(stems[-1])}" if stems.count(stems[-1]) > 1 else ""
+        names = (Path(name).stem + f"-{number}" * (number > 1) for number in itertools.count(1))
+        taken.add(stem := next(one for one in names if one not in taken))
         with matplotlib.rc_context(plots.STYLE):
-            path = folder / f"{stems[-1]}{again}-timeline.png"
+            path = folder / f"{stem}-timeline.png"
             with write_atomically(path) as tmp_path:
                 plots.timeline(Path(name).name, open_recording(name), rows, labels).savefig(tmp_path)
         say(path)

@@ -38,6 +38,16 @@ def discard(path):
         Path(path).parent.rmdir()
 
 
+def refuse_addresses():
+    """A program may name an address in place of a file; gradio would fetch it, of whatever size. Here it does not."""
+    import gradio
+
+    async def refuse(url, *given, **named):
+        raise gradio.Error("send the file itself, not an address", print_exception=False)
+
+    gradio.processing_utils.async_ssrf_protected_download = refuse
+
+
 def keep_uploads_apart():
     """Gradio names the folder of an upload by its content, so that two people with the same file have one between them,
     and the first answer deletes it under the second. Here the name has something random as well."""

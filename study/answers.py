@@ -21,7 +21,7 @@ from study.recogniser import Answer, Recogniser
 from study.segments import PAUSE, one_per_window, segment_recording
 
 LIVE_SECONDS = 3.0              # of the microphone that an answer is from; as long as most clips of training
-MAX_RATE = 192_000              # Hz
+MIN_RATE, MAX_RATE = 3000, 192_000      # Hz
 LIVE_MIN_SECONDS = 1.0          # before the first answer
 LIVE_SILENCE = 1e-3             # largest sample (full scale is 1) of what is a pause, however loud the rest of it is
 LOADED = 4                      # choices of models that stay in memory
@@ -63,9 +63,10 @@ def read_microphone(text):
     1, and their rate in Hz. raises : UserError"""
     try:
         rate, encoded = text.split()
-        y, rate = np.frombuffer(base64.b64decode(encoded, validate=True), "<i2") / np.float32(32768), int(rate)
-        if not 0 <= len(y) <= LIVE_SECONDS * rate <= LIVE_SECONDS * MAX_RATE:
-            raise ValueError(f"{len(y)} samples at {rate} Hz")
+        rate, n = int(rate), len(encoded) * 3 // 8          # samples, a few more where the text is padded
+        if not (MIN_RATE <= rate <= MAX_RATE and n <= LIVE_SECONDS * rate + 2):
+            raise ValueError(f"{n} samples at {rate} Hz")
+        y = np.frombuffer(base64.b64decode(encoded, validate=True), "<i2") / np.float32(32768)
     except ValueError as problem:
         raise UserError(f"not the sound of a microphone ({problem})") from problem
     return y, rate

@@ -36,17 +36,11 @@ MODELS = {0: (r"^[\w\- ]+ on MFCC, fold [01] \(best on validation\)$", None), 1:
           -1: (r"^(1-D CNN on MFCC|Linear probe on Whisper encoder), ready model$", None)}
 
 
-def free_port():
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return door.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def server(demo, tmp_path_factory):
     """Address of a running page with the demo's networks, and the folder for its temporary files."""
     scratch = tmp_path_factory.mktemp("scratch")
-    words, how = command("app.py", "--run", "demo", "--port", free_port(), cwd=demo[0])
+    words, how = command("app.py", "--run", "demo", cwd=demo[0])
     how["env"] = how["env"] | {"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
     said = scratch.parent / "app.log"
     with open(said, "w") as log, subprocess.Popen(words, stdout=log, stderr=log, **how) as process:
@@ -79,7 +73,8 @@ def talk(tmp_path_factory):
 
 @pytest.fixture
 def ready_folder():
-    return ready.ready_model()
+    """The ready model that needs no other weights."""
+    return ready.FOLDER / "mfcc-cnn1d"
 
 
 def models_of(client):
@@ -182,6 +177,7 @@ def test_no_other_file_of_the_machine_is_heard_or_deleted(client, server, clip, 
         for kind in (meta, {}):
             said = answer(victim, **kind)
             assert "event: complete" not in said and "confidence" not in said and victim.exists()
+    assert "send the file itself, not an address" in answer("https://example.org/large.wav", **meta)
 
 
 @pytest.mark.parametrize("kind, says", [
@@ -210,6 +206,20 @@ def test_it_listens_to_this_machine_alone(server):
         socket.create_connection(("127.0.0.2", port), 5)
 
 
+def test_a_port_or_a_host_that_cannot_be_had_is_said(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        taken = door.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {taken}: in use by another program; name another with --port"):
+            app.free_port("127.0.0.1", taken)
+        assert app.free_port("127.0.0.1", None) in app.PORTS
+    for host in ("192.0.2.1", "nowhere.invalid"):                   # of no machine: RFC 5737, RFC 6761
+        with pytest.raises(UserError, match=f"--host {host}, port 7860: "):
+            app.free_port(host, None)
+    with pytest.raises(SystemExit):
+        app.parse(["--port", "70000"])
+    assert "--port: 70000 is not within 1 .. 65535" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("missing", ["run", "gradio"])
 def test_what_is_missing_is_one_line(missing, demo, tmp_path, monkeypatch):
     (tmp_path / "gradio.py").write_text('raise ImportError("No module named gradio")')
@@ -228,6 +238,7 @@ def opened(browser):
 
     def opened(address, **look):
         tab, elsewhere, errors = browser.new_page(**look), [], []
+        tab.set_default_timeout(PATIENCE_MS)
         tab.on("request", lambda request: elsewhere.append(request.url)
                if not request.url.startswith((address, "data:", "blob:")) else None)
         tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -306,6 +317,7 @@ def test_a_live_microphone_is_answered_again_and_again(browser, server, talk):
         "--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={talk}"])
     tab = chromium.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
     tab.goto(server[0])
     tab.get_by_role("tab", name="Live microphone").click()
     tab.get_by_role("button", name="Start").click()
@@ -371,7 +383,7 @@ def test_a_microphone_is_answered_as_a_recording_of_it(ready_folder, talk):
 
 
 @pytest.mark.parametrize("sound", ["", "24000", "x AAAA", "24000 *", "24000 AAA", "0 AAAA", "-1 AAAA", "10000000 AAAA",
-                                   in_browser(np.zeros(3001), 1000)])
+                                   "1000 AAAA", in_browser(np.zeros(9003), 3000)])
 def test_what_is_no_microphone_is_said(sound):
     with pytest.raises(UserError, match="not the sound of a microphone"):
         answers.read_microphone(sound)

@@ -305,6 +305,10 @@ def test_recordings_of_one_name_have_a_picture_each(tmp_path):
     table = inference.predict_segments(silent, [], ["sad", "happy"], inference.Calibration(1.0, 0.5))
     predict.draw_timelines(table, tmp_path / "out", ["sad", "happy"])
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"$x_{-timeline.png", "$x_{-2-timeline.png"}
+    third = tone(tmp_path / "$x_{-2.wav", 1)                    # the name that a second $x_{ would have
+    table = pd.concat([table, table[:1].assign(file=str(third))])
+    predict.draw_timelines(table.iloc[[0, 2, 1]], tmp_path / "three", ["sad", "happy"])
+    assert len(list((tmp_path / "three").iterdir())) == 3
 
 
 # -- for pipes -------------------------------------------------------------------------------------
@@ -342,6 +346,11 @@ def test_names_or_a_recording_come_from_standard_input(demo_folder, tmp_path, mo
     clips = sorted(map(str, demo_folder.rglob("*.wav")))[:3]
     monkeypatch.setattr(sys, "stdin", Piped("\n".join([clips[0], "", clips[1], ""]).encode()))
     assert list(map(str, predict.audio_files([clips[2], "-"]))) == [clips[2], *clips[:2]]
+    odd = [tmp_path / name for name in ("3.15\u202fPM.wav", "\u3000.wav", "a\tb.wav", os.fsdecode(b"\xe4.wav"))]
+    for path in odd:
+        path.touch()
+    monkeypatch.setattr(sys, "stdin", Piped(b"\r\n".join(map(os.fsencode, odd))))
+    assert predict.audio_files(["-"]) == odd
     sound = Path(clips[0]).read_bytes()
     monkeypatch.setattr(sys, "stdin", Piped(sound))
     (path,) = predict.audio_files(["-"])

@@ -95,7 +95,8 @@ def test_a_recording_is_answered_where_there_is_no_run_and_without_tensorflow(de
         assert "tensorflow" not in sys.modules and "keras" not in sys.modules
     """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT), "ENCODER_WEIGHTS": ""}, timeout=HANG_SECONDS)
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "ENCODER_WEIGHTS": "",
+                                            "HF_HUB_CACHE": str(tmp_path)}, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     assert "default is not there yet: this is the model that comes with the project" in done.stderr
     assert str(ready.FOLDER / "mfcc-cnn1d") in done.stderr and clip.name in done.stdout

@@ -16,14 +16,13 @@ import config
 import features
 from ser import alterations, parallel, processor, splits
 from ser.errors import UserError, run_command
-from ser.settings import override, read_settings, validate
+from ser.settings import apply_recipe, override, read_settings, validate
 from ser.signals import ignore_interrupts, install_interrupt_handler
 
 # What a quick look and the demo change. They have run folders of their own.
 QUICK_FEATURES, QUICK_EPOCHS, QUICK_ENSEMBLE_SIZE = ["mfcc"], 2, 1
 DEMO = dict(DEFAULT_FEATURES=("mfcc",), PROTOCOL="stratified", N_FOLDS=2, VALIDATION_FRACTION=0.2, ENSEMBLE_SIZE=2)
 DEMO_EPOCHS = {"cnn1d": 14, "hybrid": 14}       # of the other networks: half of their epochs
-DEMO_BATCH_SIZE = 16
 DEMO_WARNING = "DEMO: synthesised clips, not speech. These are not real numbers; they show that everything runs."
 OLD_PROTOCOLS = {"luna": "luna_jimenez", "given": "predefined"}
 
@@ -110,14 +109,11 @@ def resolve_settings(args):
 
     raises : UserError
     """
-    settings = override(read_settings(config), [text for text in args.set if text.startswith("RECIPE=")])
-    settings = settings.replace(RECIPE=args.recipe or settings.RECIPE)
-    validate(settings, only=("RECIPE", "RECIPES"), RECIPE=settings.RECIPES)
+    settings, assignments = apply_recipe(read_settings(config), args.recipe, args.set)
     recipe = settings.RECIPES[settings.RECIPE]
-    settings = settings.with_recipe(**recipe)
     if args.demo:
-        rows = {name: row._replace(epochs=DEMO_EPOCHS.get(name, -(-row.epochs // 2)), batch_size=DEMO_BATCH_SIZE)
-                if row.is_network else row for name, row in config.MODELS.items()}
+        rows = {name: row._replace(epochs=DEMO_EPOCHS.get(name, -(-config.MODELS[name].epochs // 2)), batch_size=16)
+                if row.is_network else row for name, row in settings.MODELS.items()}
         settings = settings.replace(MODELS=rows, **{name: value for name, value in DEMO.items() if name not in recipe})
     if args.quick:
         rows = {name: row._replace(epochs=min(row.epochs, QUICK_EPOCHS)) if row.is_network else row
@@ -125,7 +121,7 @@ def resolve_settings(args):
         settings = settings.replace(MODELS=rows, ENSEMBLE_SIZE=QUICK_ENSEMBLE_SIZE)
     flags = dict(SEED=args.seed, PROTOCOL=args.protocol, ADAPT=args.adapt, RESULTS_DIR=args.results_dir)
     settings = settings.replace(**{name: value for name, value in flags.items() if value is not None})
-    settings = override(settings, args.set)
+    settings = override(settings, assignments)
     validate(settings, DEFAULT_FEATURES=features.FEATURES, DEFAULT_MODELS=settings.MODELS, PROTOCOL=splits.PROTOCOLS,
              ALTERATIONS=alterations.ALTERATIONS, RECIPE=settings.RECIPES)
     if args.train_on and settings.PROTOCOL != "predefined" and (args.protocol or "PROTOCOL" in settings.overridden):
@@ -173,6 +169,7 @@ def study(args):
     # -- data ------------------------------------------------------------------------------------------
     settings = resolve_settings(args)
     choose_rows(args, settings)             # what cannot work is said before anything is read
+    asked_features, asked_models = asked_for(args, settings)
     corpus = load_corpus(args, settings)
     clips = data.survey(corpus.clips, settings.CACHE_DIR, args.jobs or -1)
     say(data.data_report(corpus, clips))
@@ -193,18 +190,14 @@ def study(args):
         # -- features ----------------------------------------------------------------------------------
         extracted = data.build_features(clips, extraction, settings.CACHE_DIR, workers.jobs, workers.delayed)
         clips = clips.assign(trimmed_seconds=extracted.trimmed_seconds)
-        print_features(extracted, args.features or settings.DEFAULT_FEATURES, settings)
+        print_features(extracted, asked_features, settings)
         used = [Path(folder).name for folder in extracted.folders.values()]
         say(cache_report(settings.CACHE_DIR, settings.RESULTS_DIR, used))
 
         # -- plan --------------------------------------------------------------------------------------
         plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
         every_task = tasks.make_tasks(plan, extraction, extracted, settings)
-        wanted = [task for task in every_task
-                  if task.feature in (args.features or settings.DEFAULT_FEATURES)
-                  and task.model in (args.models or settings.DEFAULT_MODELS)]
-        if not wanted:
-            raise UserError("none of these models takes any of these features: see `inputs` in features.FEATURES")
+        wanted = [task for task in every_task if task.feature in asked_features and task.model in asked_models]
         tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction, used),
                                  environment(), plan, every_task)
         explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
@@ -227,10 +220,19 @@ def study(args):
         explain.explain_models(run, extracted, workers.jobs)
     if args.demo:
         print(DEMO_WARNING)
-    where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
     if args.tensorboard:
         say(f"curves: tensorboard --logdir {run}/{tensorboard.FOLDER}")
+    where = f" --results-dir {settings.RESULTS_DIR}" if settings.RESULTS_DIR != config.RESULTS_DIR else ""
     say(f"written: {run}. Pictures: python viz.py --run {run.name}{where}")
+
+
+def asked_for(args, settings):
+    """Names of the features and of the models that were asked for. raises : UserError where none goes with another"""
+    first = slice(1 if args.search else None)
+    names, models = args.features or settings.DEFAULT_FEATURES[first], args.models or settings.DEFAULT_MODELS[first]
+    if not any(settings.MODELS[model].input in features.FEATURES[name].inputs for name in names for model in models):
+        raise UserError("none of these models takes any of these features: see `inputs` in features.FEATURES")
+    return names, models
 
 
 def choose_rows(args, settings, done=()):
@@ -280,7 +282,7 @@ def in_table_order(names, table):
 # -- plan ------------------------------------------------------------------------------------------
 def run_name(args, settings, corpus, protocol):
     """Name of the run folder, where none was asked for: what differs from the default is in it."""
-    return "-".join(["demo" if args.demo else "quick" if args.quick else settings.RUN_NAME]
+    return "-".join((["quick"] * args.quick + ["demo"] * args.demo or [settings.RUN_NAME])
                     + [corpus.short_name] * (corpus.name != corpora.RAVDESS and not args.demo)
                     + [settings.RECIPE] * (settings.RECIPE != config.RECIPE)
                     + [protocol] * (protocol != config.PROTOCOL)
@@ -290,8 +292,8 @@ def run_name(args, settings, corpus, protocol):
 
 def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries):
     """What config.json says of the run, beside its plan."""
-    asked = dict(features=in_table_order(args.features or settings.DEFAULT_FEATURES, features.FEATURES),
-                 models=in_table_order(args.models or settings.DEFAULT_MODELS, settings.MODELS),
+    names, models = asked_for(args, settings)
+    asked = dict(features=in_table_order(names, features.FEATURES), models=in_table_order(models, settings.MODELS),
                  folds=sorted(set(args.folds or range(len(plan.folds)))))
     return dict(command=" ".join(["python", *map(str, sys.argv)]), demo=args.demo, quick=args.quick, asked=asked,
                 data=corpus.name, protocol_name=protocol, adapt=settings.ADAPT,
@@ -304,7 +306,7 @@ def run_facts(args, settings, corpus, protocol, plan, extraction, cache_entries)
 def search_settings(args, settings, corpus, clips, protocol, folder):
     """All phases of --search: see study/search.py."""
     began, fold = time.time(), (args.folds or [0])[0]
-    names, models = args.features or settings.DEFAULT_FEATURES[:1], args.models or settings.DEFAULT_MODELS[:1]
+    names, models = asked_for(args, settings)
     extraction = data.extraction_params(settings, names)
     table, without_effect = search.searched(settings, models, names, extraction)
     given = search.training_clips(protocol, clips, settings, fold)

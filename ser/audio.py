@@ -110,7 +110,12 @@ def without_offset(channels):
 def mix_channels(channels):
     """(samples, channels) of mean 0 -> mono (samples,), by `mix_weights`."""
     weights = weights_of_channels(channels)
-    return channels @ weights if weights.max() == weights.min() else channels[:, weights.argmax()]
+    return weighted_sum(channels, weights) if weights.max() == weights.min() else channels[:, weights.argmax()]
+
+
+def weighted_sum(channels, weights):
+    """(samples, channels), (channels,) -> (samples,); the same digits on every processor, unlike a matrix product."""
+    return sum(channel * weight for channel, weight in zip(channels.T, weights))
 
 
 def weights_of_channels(channels):
@@ -151,7 +156,7 @@ def prepare_waveform(y, rate, *, sr, trim_db, level):
     if trim_db is not None:
         y = trim_ends(y, trim_db)
     if level == "peak":
-        y = y / np.abs(y).max()
+        y = y / (np.abs(y).max() or 1)      # a codec may leave nothing of a soft clip
     if level == "speech":
         loudest = np.sort(frame_levels(y))[-max(1, round(SPEECH_SECONDS * sr / FRAME_STEP)):]       # dBFS
         y = y * np.float32(10 ** ((SPEECH_LEVEL_DBFS - power_mean_db(loudest)) / 20))

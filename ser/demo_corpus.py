@@ -1,6 +1,6 @@
 """A small synthesised corpus, named and foldered like RAVDESS, to run the project without a download.
 
-    python demo_corpus.py FOLDER        writes FOLDER/Actor_01/03-01-05-01-02-01-01.wav and so on
+    python -m ser.demo_corpus FOLDER        writes FOLDER/Actor_01/03-01-05-01-02-01-01.wav and so on
 
 Each clip is a seven-syllable, speech-like sound that carries an emotion in its pitch, rate, level and voice
 quality. **It is not speech: no number obtained on it says anything about real voices.** It serves the demo
@@ -187,5 +187,5 @@ def write_corpus(folder, *, actors=4, repetitions=1, intensities=(1, 2), sample_
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python demo_corpus.py FOLDER")
+        sys.exit("usage: python -m ser.demo_corpus FOLDER")
     print(f"{len(write_corpus(sys.argv[1]))} synthesised clips in {sys.argv[1]}: not speech, no real results")

@@ -30,8 +30,8 @@ def distances(clips, others=None):
     """Of each clip to each of the others, or to each of themselves: lists of (any, columns) -> float32 (clips, others).
 
     An alignment leads from both beginnings to both ends. Each of its moves goes on by a step in one clip or in both, at
-    the Euclidean distance of the steps it reaches, times DIAGONAL if in both. The cheapest sum is divided by the number
-    of steps of both clips. After Sakoe & Chiba, "Dynamic programming algorithm optimization for spoken word
+    the Euclidean distance of the steps it reaches, times DIAGONAL_STEP_COST if in both. The cheapest sum is divided by
+    the number of steps of both clips. After Sakoe & Chiba, "Dynamic programming algorithm optimization for spoken word
     recognition", 1978, whose symmetric form has 2 for
     DIAGONAL_STEP_COST. Twelve microseconds for two clips of two seconds.
     raises : ValueError for clips with other columns than the others'

@@ -109,6 +109,11 @@ def format_p(p):
     return f"{p:.2f}" if p >= 0.005 else "<0.01"
 
 
+def format_mean(mean, std):
+    """"72.1 ± 1.6", per cent, of fractions; of a single fold, whose deviation is NaN, "72.1"."""
+    return f"{100 * mean:.1f} ± {100 * std:.1f}" if np.isfinite(std) else f"{100 * mean:.1f}"
+
+
 def format_interval(low, high):
     """"72.1 to 80.3" in per cent; "" where there is none."""
     return "" if np.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"

@@ -23,6 +23,7 @@ from ser.audio import (
     open_sound,
     read_channels,
     to_mono,
+    weighted_sum,
     weights_of_channels,
     without_offset,
 )
@@ -77,7 +78,7 @@ class FileRecording:
             return self.mono(sound.read(last - first, dtype="float32", always_2d=True))
 
     def mono(self, channels):
-        return (channels - self.offset) @ self.weights
+        return weighted_sum(channels - self.offset, self.weights)
 
     def envelope(self, columns):
         """As ArrayRecording's."""

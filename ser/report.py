@@ -178,8 +178,7 @@ def data_report(clips):
 def results_table(summary, labels):
     """The table of the study, best first, in per cent."""
     def mean_and_std(name):
-        return [f"{100 * mean:.1f} ± {100 * std:.1f}" if pd.notna(std) else f"{100 * mean:.1f}"
-                for mean, std in zip(summary[f"{name}_mean"], summary[f"{name}_std"])]
+        return [metrics.format_mean(*both) for both in zip(summary[f"{name}_mean"], summary[f"{name}_std"])]
     return pd.DataFrame({
         "model": [experiment_label(row.model, row.feature, labels) for row in summary.itertuples()],
         "folds": summary.folds, "WA (accuracy)": mean_and_std("accuracy"),

@@ -257,6 +257,22 @@ def replace_field(table, keys, value, assignment):
     return table | {keys[0]: table[keys[0]]._replace(**{keys[1]: value})}
 
 
+def apply_recipe(settings, name, assignments):
+    """Settings changed by a row of RECIPES, and those of ["NAME=VALUE", ...] that are left to be made.
+
+    name   : of the row; None: the one that an assignment names, else that of the settings
+    raises : UserError
+    """
+    naming = [text for text in assignments if text.partition("=")[0].strip() == "RECIPE"]
+    if name and naming:
+        raise UserError(f"--recipe {name} and --set {naming[0]}: one of the two")
+    settings = override(settings, naming)
+    settings = settings.replace(RECIPE=name or settings.RECIPE)
+    validate(settings, only=("RECIPE", "RECIPES"), RECIPE=settings.RECIPES)
+    return settings.with_recipe(**settings.RECIPES[settings.RECIPE]), [
+        text for text in assignments if text not in naming]
+
+
 def validate(settings, only=None, **known):
     """Check every setting against its limit.
 

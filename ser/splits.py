@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ser.names import in_order
 from ser.seeds import seed_for
 
 TEST_ACTORS = {
@@ -62,7 +63,7 @@ def published_speakers(clips, n_folds, seed, *, name):
 def leave_one_out(clips, n_folds, seed, *, column, name):
     """A fold for each value of a column."""
     groups = whole_column(clips, column)
-    fold_of_group = {group: fold for fold, group in enumerate(sorted(set(groups)))}
+    fold_of_group = {group: fold for fold, group in enumerate(in_order(groups))}
     return folds_from_groups(groups, fold_of_group, f"{name} needs at least two")
 
 
@@ -153,9 +154,7 @@ def check_recordings(clips, least, need):
 
 
 def stratified_folds(labels, recordings, n_folds, seed):
-    """StratifiedKFold over the recordings in the order of their first clip: -> int (clips,).
-
-    """
+    """StratifiedKFold over the recordings, in the order of their names: -> int (clips,)."""
     from sklearn.model_selection import StratifiedKFold
     _, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     fold_of_recording = np.empty(len(first), int)

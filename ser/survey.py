@@ -49,14 +49,16 @@ def survey(clips, cache_dir, jobs=-1):
 
 def recording_groups(clips):
     """Group id of each clip, (clips,): clips with identical sound or the same value in the column recording form one
-    group, also by way of a third clip, and stay on one side of every split. It is the stem of the group's first file.
+    group, also by way of a third clip, and stay on one side of every split. It is the stem of the group's first file,
+    or where two groups would have the same, the file's whole name.
     """
     first, before = clips.file, None
     while not first.equals(before):
         before = first
         for column in [name for name in ("sound", "recording") if name in clips]:
             first = first.groupby(clips[column].fillna(clips.file)).transform("min")       # of one of two corpora
-    return first.str.rsplit(".", n=1).str[0]
+    stems = first.str.rsplit(".", n=1).str[0]
+    return stems.where(first.groupby(stems).transform("nunique") == 1, first)
 
 
 def inspect_clip(path):

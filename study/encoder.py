@@ -13,6 +13,7 @@ to the shorter clips are exactly 0 in every column, and change nothing of the re
 """
 import contextlib
 import functools
+import weakref
 
 import librosa
 import numpy as np
@@ -46,17 +47,26 @@ def whisper_frames(clip):
     return steps.reshape(-1, 2, steps.shape[1]).mean(axis=1)
 
 
-@functools.lru_cache(maxsize=1)         # both features of a clip share a pass
+OUTPUTS = weakref.WeakKeyDictionary()       # of `block_outputs`, as long as the clip is there
+
+
 def block_outputs(clip):
-    """{number of a block: float32 (steps, width)} of a features.Clip."""
+    """{number of a block: float32 (steps, width)} of a features.Clip; both features of a clip share a pass."""
+    if clip not in OUTPUTS:
+        OUTPUTS[clip] = encode(clip)
+    return OUTPUTS[clip]
+
+
+def encode(clip):
+    """See `block_outputs`."""
     import soxr
     params = clip.params["encoder"]
     blocks = tuple(sorted({*params["blocks"], params["frames_block"]}))
-    encode, n_mels = shared_encoder(params["checkpoint"], params["sha256"], blocks)
+    encoder, n_mels = shared_encoder(params["checkpoint"], params["sha256"], blocks)
     y = clip.y if clip.params["sr"] == SAMPLE_RATE else soxr.resample(clip.y, clip.params["sr"], SAMPLE_RATE, "HQ")
     start = max(0, len(y) - MAX_SECONDS * SAMPLE_RATE) // 2
     frames = log_mel(y[start:start + MAX_SECONDS * SAMPLE_RATE], n_mels)
-    return {number: output[0].numpy() for number, output in zip(blocks, encode(frames[None]), strict=True)}
+    return {number: output[0].numpy() for number, output in zip(blocks, encoder(frames[None]), strict=True)}
 
 
 def log_mel(y, n_mels):

@@ -66,7 +66,7 @@ def write_explanations(run_folder, sequences, functionals, lengths):
                                          best_network(run, "functionals", functionals))):
         if fit is None or all(fit_of_artefact(run.folder / name) == fit.fit_id for name in names):
             continue
-        model = inference.load_model(fit_folder(run, fit))          # loads TensorFlow
+        model = inference.load_model(fit_folder(run, fit), lite=False)          # loads TensorFlow
         table = run.predictions.query("feature == @fit.feature and model == @fit.model and fold == @fit.fold")
         table = table[["file", "actor", "true", "predicted", *(f"p_{name}" for name in model.metadata["labels"])]]
         table = table.reset_index(drop=True)
@@ -209,10 +209,14 @@ def occlusion(network, x, length, label, patch=PATCH):
     frames, n = x.shape
     tall, wide = patch[0], max(1, round(patch[1] * n))
     corners = [(t, k) for t in range(0, length, max(1, tall // 2)) for k in range(0, n, max(1, wide // 2))]
-    occluded = np.repeat(x[None], len(corners), axis=0)                         # (patches, frames, n)
-    for copy, (t, k) in zip(occluded, corners):
-        copy[t:t + tall, k:k + wide] = 0
-    p = np.r_[predict_batches(network, x[None]), predict_batches(network, occluded)][:, label].clip(1e-7, 1 - 1e-7)
+    p = [predict_batches(network, x[None])]
+    for start in range(0, len(corners), BATCH_SIZE):            # all at once they take gigabytes, of a long clip
+        some = corners[start:start + BATCH_SIZE]
+        occluded = np.repeat(x[None], len(some), axis=0)                        # (patches, frames, n)
+        for copy, (t, k) in zip(occluded, some):
+            copy[t:t + tall, k:k + wide] = 0
+        p.append(predict_batches(network, occluded))
+    p = np.concatenate(p)[:, label].clip(1e-7, 1 - 1e-7)
     log_odds = np.log(p / (1 - p))
     falls = log_odds[0] - log_odds[1:]                                          # (patches,)
     total, covered = np.zeros((frames, n)), np.zeros((frames, n))

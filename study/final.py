@@ -21,6 +21,8 @@ from ser.seeds import seed_for
 from study import runs
 
 FOLDER = "final"
+OF_A_RUN = ("CACHE_DIR", "DATA_DIR", "RESULTS_DIR", "VISUALIZATIONS_DIR", "RUN_NAME", "DEFAULT_FEATURES",
+            "DEFAULT_MODELS", "PROTOCOL", "N_FOLDS", "SEED", "RECIPES", "SEARCH")       # settings that may differ
 PROTOCOL_OF = {"new speakers": "speakers", "known speakers": "stratified"}
 # What the card says about the data: source, licence, kind of speech.
 TERMS = {corpora.RAVDESS: (
@@ -100,14 +102,21 @@ def write_card(run, final_tasks):
 
 
 def same_study_other_speakers(study):
-    """The newest run beside this one on the same clips, with the same recipe, that is speaker-independent if this one
-    is speaker-dependent and the other way round; or None."""
-    def is_alike(config):
-        return config.get("format") == runs.FORMAT and config["data"] == study.config["data"] and all(
-            config["settings"][name] == study.config["settings"][name] for name in ("RECIPE", "ADAPT")) and (
-            config["speaker_independent"] != study.config["speaker_independent"])
+    """The newest run beside this one on the same clips with the same settings, OF_A_RUN apart, that is
+    speaker-independent if this one is speaker-dependent and the other way round; or None."""
+    def settings_of(config):
+        return {name: value for name, value in config["settings"].items() if name not in OF_A_RUN}
 
-    found = [path for path in study.folder.parent.glob("*/config.json") if is_alike(json.loads(path.read_text()))]
+    def is_alike(path):
+        try:
+            config = json.loads(path.read_text())
+            return config["format"] == runs.FORMAT and not config["quick"] and config["data"] == study.config["data"] \
+                and config["speaker_independent"] != study.config["speaker_independent"] \
+                and settings_of(config) == settings_of(study.config)
+        except (OSError, ValueError, KeyError, TypeError):          # damaged, or of something else
+            return False
+
+    found = list(filter(is_alike, study.folder.parent.glob("*/config.json")))
     return runs.read_run(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
 
 
@@ -118,11 +127,12 @@ def card(study, final_tasks, other=None):
     own, others = ("new speakers", "known speakers")[::1 if config["speaker_independent"] else -1]
     of_others = other.config["protocol"] if other else (
         f"run `python train.py --protocol {PROTOCOL_OF[others]}` on the same clips, then this command again")
-    of_other = other.summary.set_index(["feature", "model"]).accuracy_mean if other else {}
+    finished = other.summary[other.summary.folds == other.config["n_folds"]] if other else summary[:0].reset_index()
+    of_other = finished.set_index(["feature", "model"]).accuracy_mean
     rows = [(task, summary.loc[(task.feature, task.model)]) for task in final_tasks]
     table = pd.DataFrame({
         "model": [f"{task.feature}-{task.model}" for task, _ in rows],
-        f"accuracy, {own}": [f"{100 * row.accuracy_mean:.1f} ± {100 * row.accuracy_std:.1f} %" for _, row in rows],
+        f"accuracy, {own}": [f"{metrics.format_mean(row.accuracy_mean, row.accuracy_std)} %" for _, row in rows],
         "95 % interval, %": [metrics.format_interval(row.accuracy_low, row.accuracy_high) for _, row in rows],
         "UAR": [f"{100 * row.uar_mean:.1f} %" for _, row in rows],
         f"accuracy, {others}": [f"{100 * of_other[row.name]:.1f} %" if row.name in of_other else "not measured"

@@ -65,17 +65,18 @@ class Calibration(NamedTuple):
 
 
 # -- models ------------------------------------------------------------------------------------------
-def load_model(folder, weight=1.0):
-    """The Model in the folder of a fit; a network in LiteRT's format, or in Keras's safe mode. raises : UserError,
-    also where the weights of a pretrained encoder that it needs are not to be had"""
+def load_model(folder, weight=1.0, lite=True):
+    """The Model in the folder of a fit; a network in LiteRT's format where there is one, unless `lite` is False, else
+    in Keras's safe mode. raises : UserError, also where the weights of a pretrained encoder that it needs are not to be
+    had"""
     folder = Path(folder)
     try:
         if (folder / MANIFEST).exists() and find_damage(folder):
             raise ValueError(f"damaged ({find_damage(folder)}); train it again")
         metadata = read_metadata(folder)
         speaker_mean = np.float32(metadata["speaker_mean"] or 0.0)
-        light = (folder / litert.FILE).exists()         # answers without TensorFlow
-        estimator = litert.LiteRTNetwork if light else estimator_class(metadata["estimator"])
+        lite = lite and (folder / litert.FILE).exists()         # answers without TensorFlow
+        estimator = litert.LiteRTNetwork if lite else estimator_class(metadata["estimator"])
         encoder = metadata["params"].get("encoder")
         if encoder:
             checked_weights(encoder["checkpoint"], encoder["sha256"])
@@ -139,8 +140,11 @@ def has_model(folder, networks_only=False):
 
 def is_demo(folder):
     """Whether the model in a fit's folder was trained on the synthesised demo corpus."""
-    config = folder.resolve() / "../../config.json"
-    return config.exists() and json.loads(config.read_text()).get("demo", False)
+    try:
+        config = json.loads((folder.resolve() / "../../config.json").read_text())
+        return isinstance(config, dict) and config.get("demo") is True
+    except (OSError, ValueError):           # a folder on its own; what lies above it is of something else
+        return False
 
 
 def adapt_models(models, segments):

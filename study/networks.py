@@ -23,6 +23,7 @@ import pandas as pd
 from study.backend import keras, tf, use_one_thread  # isort: skip (first, so that Keras loads without its notices)
 import model
 from ser import seeds
+from ser.errors import UserError
 from study.batches import make_dataset
 from study.fitting import flatten_variants, load_unaugmented, variant_rows
 from study.optimizer import make_optimizer
@@ -182,21 +183,37 @@ def new_network(training, input_shape, n_classes, steps, seed):
 
 
 def initialise_weights(network, initial_values, seed):
-    """Draw every random variable of a network from a seed of its own; give the others their initial values.
+    """Draw every random variable of a network by its layer's initialiser, from a seed of its own; give the others their
+    initial values.
 
     Keras would draw them from Python's one generator, which other threads of a worker use as well.
+    raises : UserError for random weights that no initialiser of the layer draws
     """
+    own = random_initialisers(network)
     for number, (variable, value) in enumerate(zip(network.variables, initial_values)):
         own_seed = seeds.seed_for(seed, "variable", number)
-        if variable.name == "kernel":
-            value = keras.initializers.GlorotUniform(seed=own_seed)(variable.shape)
-        elif variable.name == "recurrent_kernel":
-            value = keras.initializers.Orthogonal(seed=own_seed)(variable.shape)
+        if id(variable) in own:
+            kind, config = own[id(variable)]
+            value = kind.from_config(config | {"seed": own_seed})(variable.shape)
         elif variable.name == "seed_generator_state":       # of a dropout layer
             value = np.array([own_seed, 0])
         elif len(np.unique(value)) > 2:                         # random, but not drawn here: it would be shared
-            raise ValueError(f"{variable.path}: such weights are not drawn from the seed; see initialise_weights")
+            raise UserError(f"{variable.path}: such weights are not drawn from the seed; see study/networks.py, "
+                            "initialise_weights")
         variable.assign(value)
+
+
+def random_initialisers(network):
+    """{id of a variable: (class of its initialiser, its config)} of those that are drawn at random."""
+    found = {}
+    for layer in network._flatten_layers(include_self=False):           # cells of recurrent layers as well
+        for attribute in [name for name in vars(layer) if name.endswith("_initializer")]:
+            initialiser, name = getattr(layer, attribute), attribute.removesuffix("_initializer")
+            config = initialiser.get_config() if isinstance(initialiser, keras.initializers.Initializer) else {}
+            weight = getattr(layer, name, getattr(layer, f"{name}_kernel", None))       # recurrent_kernel
+            if "seed" in config and weight is not None:
+                found[id(weight)] = type(initialiser), config
+    return found
 
 
 def smoothed_one_hot(labels, smoothing, classes):
@@ -268,4 +285,7 @@ def network_bytes(network):
 def load_network(path):
     """The network in a .keras file, in Keras's safe mode: no code comes with it. raises : OSError, ValueError"""
     check_network_file(Path(path))
-    return keras.models.load_model(path, compile=False, safe_mode=True)
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as problem:        # of Keras or TensorFlow, which share no base: of another version, an own layer
+        raise ValueError(f"Keras cannot read it: {str(problem).strip() or type(problem).__name__}") from problem

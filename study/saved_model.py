@@ -12,6 +12,7 @@ import zipfile
 import numpy as np
 
 import features
+from ser.facts import TOLERANCE
 from ser.settings import OneOf, Real, Whole
 
 LARGEST_BYTES = 2**31           # of the arrays or the network in a file, unpacked
@@ -69,7 +70,8 @@ def check_metadata(metadata):
         require(numbers(metadata["speaker_mean"], "speaker_mean").shape == mean.shape, "speaker_mean",
                 "as long as mean")
     for name, limits in metadata["training_range"].items():
-        require(numbers(limits, "training_range").shape == (2,), f"training_range.{name}", "lowest and highest")
+        require(name in TOLERANCE and numbers(limits, "training_range").shape == (2,), f"training_range.{name}",
+                "lowest and highest of a fact of ser/facts.py")
     if row.encoder:
         check_encoder(params["encoder"])
 

@@ -121,8 +121,8 @@ def n_columns(feature, extracted):
 
 
 def training_range(clips, extraction):
-    """{fact: [lowest, highest]} of the facts (ser/facts.py) that matter to a model trained on these clips and on
-    altered copies of them."""
+    """{fact: [lowest, highest]} of the facts (ser/facts.py) that matter to models trained on some of these clips and
+    on altered copies of them; for notes, whatever fold is tested."""
     found, altered = facts.facts_range(clips), extraction.alterations
     if extraction.loading["level"] != "recorded" or "gain" in altered:
         del found["level_dbfs"]
@@ -227,6 +227,9 @@ def run_task(task, x, lengths):
     x, lengths = fetch(x), fetch(lengths)
     estimator = estimator_class(task.estimator)(len(task.classes), task.seed, **task.hyperparameters)
     fit = fitting.fit_fold(estimator, x, lengths, task.clips.label.to_numpy(), task.member_splits, task.weights)
+    if not (np.isfinite(fit.test).all() and np.isfinite(fit.validation).all()):
+        raise UserError(f"{task.name}: training diverged, its probabilities are no numbers; a lower learning_rate in "
+                        "MODELS (or another value of what was changed last) helps")
     test = prediction_table(task, task.member_splits[0]["test"], fit.test)
     validation = prediction_table(task, splits.validation_indices(task.member_splits), fit.validation)
     scores = metrics.fit_metrics(test, validation) if len(test) else {"temperature": None}      # none: a final model

@@ -33,7 +33,8 @@ def training_form(network, precision):
     """
     def convert(layer):
         config = layer.get_config()
-        if type(layer) is keras.layers.BatchNormalization:
+        if type(layer) is keras.layers.BatchNormalization and (config["axis"], config["scale"], config["center"]) == (
+                -1, True, True):
             return FusedBatchNormalization.from_config(config)
         if type(layer) is keras.layers.Conv1D and precision == "bfloat16":
             config["dtype"] = "mixed_bfloat16"

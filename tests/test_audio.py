@@ -198,3 +198,11 @@ def test_a_silent_or_inverted_channel_does_not_take_the_sound_away(right, expect
     y = tone()
     np.testing.assert_allclose(audio.mix_channels(np.stack([y, right * y], axis=1)), expected * y, atol=1e-6)
     assert np.abs(audio.mix_channels(np.zeros((10, 2), np.float32))).max() == 0
+    six = (y[:1000, None] + 0.01 * np.random.default_rng(0).normal(size=(1000, 6))).astype(np.float32)
+    np.testing.assert_allclose(audio.mix_channels(six), six.mean(axis=1), atol=1e-6)
+
+
+def test_nothing_is_left_nothing_by_the_level():
+    """What a codec leaves of a very soft clip."""
+    silent = audio.prepare_waveform(np.zeros(8000, np.float32), 8000, sr=8000, trim_db=None, level="peak")
+    assert (silent == 0).all()

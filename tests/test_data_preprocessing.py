@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 import config
 import data_preprocessing as dp
 import features
-from ser import corpora, seeds
+from ser import corpora, seeds, survey
 from ser.audio import load_waveform
 from ser.errors import UserError, run_command
 
@@ -40,6 +40,11 @@ def test_survey_measures_length_and_level(tmp_path):
     assert clip.peak_dbfs == pytest.approx(-20, abs=0.05)               # 0.05 dB: samples beside the crest
     assert clip.rms_dbfs == pytest.approx(-20 - 10 * np.log10(2), abs=0.01)     # 16 bits: 0.003 dB
     assert clip.recording == clip_name().removesuffix(".wav")
+
+
+def test_names_that_differ_in_their_ending_alone_are_two_recordings():
+    clips = pd.DataFrame(dict(file=["a.wav", "a.flac", "s1.happy", "b.wav", "b2.wav"], sound=list("12344")))
+    assert list(survey.recording_groups(clips)) == ["a.wav", "a.flac", "s1", "b", "b"]
 
 
 def test_identical_sound_is_one_recording(tmp_path):

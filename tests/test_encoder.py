@@ -1,4 +1,5 @@
 """The pretrained encoder: beside a slow route in NumPy on tiny random weights; the real ones where they are at hand."""
+import gc
 import hashlib
 import os
 import re
@@ -141,6 +142,16 @@ def test_features_of_a_clip(tiny, one_thread):
     np.testing.assert_array_equal(frames[28], outputs[3][56])                    # an odd number: the last is alone
     assert features.frame_seconds("whisper", params) == 0.02
     assert features.n_frames("whisper_frames", 2.95, params) == 74
+
+
+def test_nothing_of_a_clip_stays_when_it_is_gone(tiny, one_thread):
+    from study import encoder
+    clip = features.Clip(tone(seconds=1), sr=SR, encoder=encoder_params(tiny[0], blocks=(1,), frames_block=1))
+    features.feature_function("whisper")(clip)
+    assert clip in encoder.OUTPUTS
+    del clip
+    gc.collect()
+    assert not encoder.OUTPUTS
 
 
 def test_a_long_recording_keeps_its_middle_half_minute(tiny, one_thread):

@@ -157,7 +157,7 @@ def finished(tmp_path, corpus, monkeypatch):
 
     loaded = []
 
-    def load_model(folder):
+    def load_model(folder, lite):
         feature, name, _ = folder.name.split("-")
         loaded.append(folder.name)
         own = secret(MODELS[name])

@@ -73,20 +73,26 @@ def test_the_card_carries_both_numbers_where_both_were_measured(given_away, tmp_
     card = (given_away / "final/MODEL_CARD.md").read_text()
     assert "| accuracy, known speakers |" in card and "| accuracy, new speakers |" in card
     assert "not measured" in card and "python train.py --protocol speakers" in card
-    for name, speaker_independent, recipe in (("known", False, "tuned"), ("new", True, "tuned"),
-                                              ("other", True, "robust")):
+    for name, speaker_independent, recipe, quick in (
+            ("known", False, "tuned", False), ("new", True, "tuned", False), ("other", True, "robust", False),
+            ("brief", True, "tuned", True)):
         folder = tmp_path / name
         shutil.copytree(given_away, folder, ignore=shutil.ignore_patterns("fits", "final"))
         kept = json.loads((folder / "config.json").read_text())
         kept["settings"]["RECIPE"] = recipe
         write_json(folder / "config.json", kept | {"protocol": f"the protocol of {name}",
-                                                   "speaker_independent": speaker_independent})
+                                                   "speaker_independent": speaker_independent, "quick": quick})
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/config.json").write_text("{")
     study = runs.read_run(tmp_path / "known")
     other = final.same_study_other_speakers(study)
     assert other.folder.name == "new" and final.same_study_other_speakers(other).folder.name == "known"
     other.summary = other.summary.assign(accuracy_mean=0.4321)
-    card = final.card(study, [SimpleNamespace(feature="mfcc", model="mlp", hyperparameters={})], other)
+    tasks = [SimpleNamespace(feature="mfcc", model="mlp", hyperparameters={})]
+    card = final.card(study, tasks, other)
     assert "43.2 %" in card and "For new speakers: the protocol of new." in card and "not measured" not in card
+    other.summary = other.summary.assign(folds=1)                   # of two: unfinished
+    assert "43.2 %" not in final.card(study, tasks, other) and "not measured" in final.card(study, tasks, other)
 
 
 def test_predict_prefers_it(given_away, demo, predicts):

@@ -196,6 +196,39 @@ def test_a_network_used_again_is_as_good_as_new(model, corpus, monkeypatch):
     assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
 
 
+def test_weights_are_drawn_by_the_initialisers_of_their_layers(monkeypatch):
+    """Large enough for the variance of each to show: 2 / 400 of he_normal, 2 / 450 of glorot_uniform, ones."""
+    monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
+    settings = Training(**training("mlp", builder="test_networks:initialised"))
+    network, _ = networks.new_network(settings, (400,), CLASSES, 1, 7)
+    he, glorot, ones = (layer.kernel.numpy() for layer in network.layers[1:4])
+    assert he.var() == pytest.approx(2 / 400, rel=0.05) and glorot.var() == pytest.approx(2 / 450, rel=0.05)
+    assert np.abs(glorot).max() < np.sqrt(6 / 450) < np.abs(he).max() and (ones == 1).all()
+    recurrent = network.layers[5].cell
+    assert np.allclose(recurrent.recurrent_kernel @ recurrent.recurrent_kernel.numpy().T, 4 * np.eye(8), atol=1e-5)
+
+
+def initialised(input_shape, classes):
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Dense(400, kernel_initializer="he_normal")(inputs)
+    x = keras.layers.Dense(50)(x)
+    x = keras.layers.Dense(classes, kernel_initializer="ones")(x)
+    x = keras.layers.Reshape((2, classes // 2))(x)
+    x = keras.layers.SimpleRNN(8, recurrent_initializer=keras.initializers.Orthogonal(gain=2))(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(x))
+
+
+def test_batch_normalisation_with_options_of_its_own_is_left_to_keras():
+    inputs = keras.Input((5, 3))
+    x = keras.layers.BatchNormalization(axis=1, name="over_frames")(inputs)
+    x = keras.layers.BatchNormalization(scale=False, name="unscaled")(x)
+    network = training_form(keras.Model(inputs, keras.layers.BatchNormalization(name="plain")(x)), "float32")
+    fused = {layer.name for layer in network.layers if isinstance(layer, FusedBatchNormalization)}
+    assert fused == {"plain"}
+    x = np.random.default_rng(0).standard_normal((4, 5, 3)).astype(np.float32)
+    assert np.isfinite(network(x, training=True)).all()
+
+
 def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, monkeypatch):
     x, lengths, labels, parts = corpus
     monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
@@ -208,7 +241,8 @@ def test_networks_for_other_shapes_or_settings_are_built_anew(corpus, monkeypatc
 def test_other_threads_may_draw_random_numbers(corpus):
     """A worker of a cluster has threads of its own, which use Python's generator."""
     x, lengths, labels, parts = corpus
-    quiet = fit("cnn1d", x, lengths, labels, [parts], 7)
+    x, lengths = x.mean(axis=2), None
+    quiet = fit("mlp", x, lengths, labels, [parts], 7)
     done = threading.Event()
 
     def draw():
@@ -219,7 +253,7 @@ def test_other_threads_may_draw_random_numbers(corpus):
     thread.start()
     try:
         networks.TRACED_NETWORKS.clear()
-        disturbed = fit("cnn1d", x, lengths, labels, [parts], 7)
+        disturbed = fit("mlp", x, lengths, labels, [parts], 7)
     finally:
         done.set()
         thread.join()

@@ -46,7 +46,8 @@ def change(metadata, path, value):
     ("std", [0.0] * 40), ("std", [float("nan")] * 40), ("std", ["a"] * 40), ("speaker_mean", [0.0]),
     ("labels", []), ("labels", ["sad"]), ("labels", ["sad", "sad"]), ("labels", ["sad", 1]), ("labels", "sad"),
     ("feature", "mfcc2"), ("feature", ["mfcc"]), ("input", "waves"), ("training_range", [1]),
-    ("training_range.level_dbfs", [1, 2, 3]), ("estimator", "os:system"), ("estimator", "study.svm:os")])
+    ("training_range.level_dbfs", [1, 2, 3]), ("training_range.colour", [1.0, 2.0]), ("estimator", "os:system"),
+    ("estimator", "study.svm:os")])
 def test_metadata_out_of_range_is_one_clear_error(metadata, path, value, tmp_path):
     change(metadata, path, value)
     (tmp_path / "preprocessing.json").write_text(json.dumps(metadata))
@@ -62,6 +63,32 @@ def test_metadata_out_of_range_is_one_clear_error(metadata, path, value, tmp_pat
 
 def test_the_ready_model_passes():
     assert inference.load_model(READY).metadata["labels"][0] == "neutral"
+
+
+@pytest.mark.parametrize("above", ["[]", "{", '{"demo": 1}', '{"other": true}'])
+def test_a_model_is_no_demo_for_a_file_of_another_program_above_it(above, tmp_path):
+    (tmp_path / "models/mine").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(above)
+    assert not inference.is_demo(tmp_path / "models/mine")
+    (tmp_path / "config.json").write_text('{"demo": true}')
+    assert inference.is_demo(tmp_path / "models/mine")
+
+
+def test_a_layer_that_keras_does_not_know_is_one_clear_error(one_thread, tmp_path):
+    import keras
+
+    class Unknown(keras.layers.Layer):
+        def call(self, x):
+            return x
+
+    x = keras.Input((128, 40))
+    y = keras.layers.Dense(8, activation="softmax")(keras.layers.GlobalAveragePooling1D()(Unknown()(x)))
+    keras.Model(x, y).save(tmp_path / "model.keras")
+    (tmp_path / "preprocessing.json").write_bytes((READY / "preprocessing.json").read_bytes())
+    metadata = json.loads((tmp_path / "preprocessing.json").read_text())
+    (tmp_path / "preprocessing.json").write_text(json.dumps(metadata | {"estimator": "study.networks:NetworkEnsemble"}))
+    with pytest.raises(UserError, match="no usable model.*Keras cannot read it: "):
+        inference.load_model(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"half", bytes(5000)])

@@ -188,6 +188,8 @@ def test_clips_that_a_protocol_does_not_fit_are_an_error(clips):
     assert set(splits.assign_folds("speakers", clips[clips.actor <= 3], N_FOLDS, seed=0)) == {0, 1, 2}
     with pytest.raises(ValueError, match="sentence needs at least two"):
         splits.assign_folds("sentence", clips[clips.statement == 1], N_FOLDS, seed=0)
+    of_two_corpora = clips.assign(statement=clips.statement.where(clips.actor > 3, "a05").astype(object))
+    assert set(splits.assign_folds("sentence", of_two_corpora, N_FOLDS, seed=0)) == {0, 1, 2}
 
 
 # -- the members of an ensemble --------------------------------------------------------------------

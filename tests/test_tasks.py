@@ -9,6 +9,7 @@ import pytest
 
 import config
 from data_preprocessing import extraction_params
+from ser.errors import UserError
 from ser.settings import override, read_settings
 from study import runs, tasks
 
@@ -116,6 +117,29 @@ def test_the_decay_of_cepstra_touches_cepstra_alone(clips, folds):
     before, after = fit_ids(clips, folds), fit_ids(clips, folds, SETTINGS.replace(CEPSTRAL_DECAY=20.0))
     assert {names for names in before if after[names] != before[names]} == {
         names for names in before if names[0] == "mfcc"}
+
+
+class Diverged:
+    """An estimator whose training gives no numbers."""
+    USES_AUGMENTED = False
+
+    def __init__(self, *given, **named):
+        pass
+
+    def fit(self, x, lengths, labels, member_splits, scaler):
+        return [np.full((len(split["validation"]), 8), np.nan) for split in member_splits]
+
+    def predict_proba(self, x, lengths):
+        return np.full((len(x), 8), np.nan)
+
+
+def test_training_that_diverged_is_one_clear_line(clips, folds, monkeypatch):
+    plan = tasks.Plan(clips, SETTINGS.CLASSES, ("mfcc",), {"mlp": SETTINGS.MODELS["mlp"]}, folds, "in words")
+    task = tasks.make_tasks(plan, extraction_params(SETTINGS, plan.features), EXTRACTED, SETTINGS)[0]
+    monkeypatch.setattr(tasks, "estimator_class", lambda name: Diverged)
+    x = np.random.default_rng(0).standard_normal((N_CLIPS, 1, 13 * 40)).astype(np.float32)
+    with pytest.raises(UserError, match="mfcc-mlp-fold0: training diverged.*learning_rate"):
+        tasks.run_task(task, x, None)
 
 
 def test_finished_fits_with_the_same_id_are_kept_and_changed_ones_are_said(tmp_path, capsys):

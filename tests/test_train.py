@@ -135,20 +135,20 @@ def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
     assert len(nothing.stderr.splitlines()) == 1
 
 
-def test_viz_draws_the_demo(demo):
-    folder, _ = demo
-    done = run("viz.py", "--run", "demo", cwd=folder)
+def test_viz_draws_the_demo(demo, tmp_path):
+    done = run("viz.py", "--run", "demo", "--out", tmp_path / "visualizations", cwd=demo[0])
     assert done.returncode == 0, done.stderr
-    drawn = {path.name for path in (folder / "visualizations").iterdir()}
+    folder = tmp_path / "visualizations"
+    drawn = {path.name for path in folder.iterdir()}
     for name in {name for name in drawn if name.endswith(".svg")}:
         drawn.remove(name)
-        assert name.replace(".svg", ".png") in drawn and "<svg" in (folder / "visualizations" / name).read_text()
+        assert name.replace(".svg", ".png") in drawn and "<svg" in (folder / name).read_text()
     assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
                      "per_actor.png", "subgroups.png", "reliability.png", "report.html", "confusion.png",
                      "confusion_all_ensemble.png", "occlusion.png", "permutation_importance.png", "tsne.png",
                      *(f"curves_{model}.png" for model, row in config.MODELS.items() if row.is_network),
                      *(f"confusion_mfcc_{model}.png" for model in config.DEFAULT_MODELS)}
-    assert all(path.stat().st_size > 10_000 for path in (folder / "visualizations").iterdir())
+    assert all(path.stat().st_size > 10_000 for path in folder.iterdir())
 
 
 # -- stopping and going on -------------------------------------------------------------------------
@@ -244,6 +244,7 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     (["--set", "F_MAX=16000"], "--set: F_MAX = 16000 is above half of SAMPLE_RATE"),
     (["--run", "../elsewhere"], "not a plain folder name"),
     (["--demo", "--data-dir", "mine"], "--demo has clips of its own"),
+    (["--demo", "--search", "2", "--features", "all", "--models", "cnn1d"], "none of these models takes any of these"),
     (["--demo", "--final", "--quick"], "--final needs every fold"),
     (["--final", "--folds", "0", "1"], "--final needs every fold"),
 ])
@@ -322,6 +323,14 @@ def resolved(*arguments):
     return train.resolve_settings(train.parse(list(arguments)))
 
 
+def test_quick_and_demo_runs_have_folders_of_their_own():
+    import train
+    corpus = corpora.Corpus(corpora.RAVDESS, None, (), {})
+    names = [train.run_name(args, train.resolve_settings(args), corpus, "stratified") for args in map(train.parse, (
+        [], ["--quick"], ["--demo"], ["--quick", "--demo"], ["--demo", "--seed", "7"]))]
+    assert names == ["default", "quick", "demo", "quick-demo", "demo-seed7"]
+
+
 def test_a_final_model_has_no_validation_clips_to_lower_the_rate_by():
     assert resolved("--set", "LR_SCHEDULE=plateau").LR_SCHEDULE == "plateau"
     with pytest.raises(UserError, match="--final: LR_SCHEDULE"):
@@ -348,10 +357,14 @@ def test_a_recipe_is_chosen_by_setting_or_flag_and_changed_by_set():
     assert described.DEFAULT_MODELS == ("cnn1d", "bilstm", "hybrid", "mlp")
     same = {name: value for name, value in resolved("--set", "RECIPE=described").values().items()}
     assert same == described.values()
+    assert resolved("--set", "RECIPE = robust").values() == resolved("--recipe", "robust").values()
     again = resolved("--recipe", "described", "--set", "ENSEMBLE_SIZE=2", "--set", "MODELS.mlp.epochs=5")
     assert (again.ENSEMBLE_SIZE, again.MODELS["mlp"].epochs, again.MODELS["cnn1d"].epochs) == (2, 5, 100)
     demo = resolved("--demo", "--recipe", "described")
     assert (demo.ENSEMBLE_SIZE, demo.MODELS["mlp"].epochs, demo.N_FOLDS) == (1, 20, 2)      # a demo is short
+    assert {(row.optimizer, row.learning_rate) for row in demo.MODELS.values() if row.is_network} == {("adamw", 4e-3)}
+    with pytest.raises(UserError, match="--recipe described and --set RECIPE=robust: one of the two"):
+        resolved("--recipe", "described", "--set", "RECIPE=robust")
     assert resolved().ENSEMBLE_SIZE == 3 and resolved().LR_SCHEDULE == "cosine"
     for wrong, words in (("RECIPE=best", "RECIPE = 'best' is not one of tuned, described"),
                          ("RECIPES.described.epochs=5", "set what the recipe changes")):

@@ -67,21 +67,35 @@ def ravdess():
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    """Folder where `train.py --demo` has run to its end, and what it printed. To be read, not changed.
+    """Folder where `train.py --demo` has run to its end, and what it printed. To be read, not changed."""
+    folder = once(tmp_path_factory, "demo", lambda folder: run("train.py", "--demo", "--jobs", 2, cwd=folder))
+    code, out, err = json.loads((folder / "printed.json").read_text())
+    assert code == 0, err
+    return folder, SimpleNamespace(returncode=code, stdout=out, stderr=err)
 
-    One run for all processes of pytest-xdist: the first that needs it makes it, the others wait.
-    """
+
+@pytest.fixture(scope="session")
+def pictures(demo, tmp_path_factory):
+    """Folder with what `viz.py` draws of the demo. To be read, not changed."""
+    folder = once(tmp_path_factory, "pictures", lambda folder: run(
+        "viz.py", "--run", "demo", "--out", folder / "visualizations", cwd=demo[0]))
+    code, _, err = json.loads((folder / "printed.json").read_text())
+    assert code == 0, err
+    return folder / "visualizations"
+
+
+def once(tmp_path_factory, name, make):
+    """A folder that `make(folder)` has filled once for all processes of pytest-xdist: the first that needs it makes it,
+    the others wait. What the command printed is in printed.json."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     folder.mkdir(exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "printed.json").exists():
-            done = run("train.py", "--demo", "--jobs", 2, cwd=folder)
+            done = make(folder)
             (folder / "printed.json").write_text(json.dumps([done.returncode, done.stdout, done.stderr]))
-    code, out, err = json.loads((folder / "printed.json").read_text())
-    assert code == 0, err
-    return folder, SimpleNamespace(returncode=code, stdout=out, stderr=err)
+    return folder
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_a_toy_corpus_is_known_by_its_file_names(project, tmp_path):
 
 def test_a_changed_message_redoes_nothing_and_a_changed_layer_its_network_alone(project, tmp_path):
     """The real command, three times."""
-    asked = ["--demo", "--features", "mfcc", "--models", "toy", "svm", "--folds", "0"]
+    asked = ["--demo", "--features", "mfcc", "--models", "toy", "svm", "--folds", "0", "--set", "N_AUGMENTED=0"]
     assert "2 to do" in train(project, *asked, cwd=tmp_path)
     insert(project / "ser/audio.py", '"empty: no samples"', '"there is not one sample in it"')
     insert(project / "train.py", '"redo fits that are already finished"', '"train again what is finished"')

@@ -38,9 +38,12 @@ def test_dask_gives_the_same_digits_though_a_worker_is_killed(demo, with_cache, 
 
 def test_ray_gives_the_same_digits(demo, with_cache):
     pytest.importorskip("ray")
-    done = run("train.py", *SHORT, "--backend", "ray", "--jobs", 2, cwd=with_cache)
+    done = run("train.py", "--demo", "--models", "mlp", "dtw", "--folds", 0, "--backend", "ray", "--jobs", 2,
+               cwd=with_cache)
     assert done.returncode == 0, done.stderr
-    assert "2 side by side" in done.stdout and digits(with_cache) == mlps(demo)
+    names = {"mfcc-mlp-fold0", "mfcc-dtw-fold0"}
+    assert "2 side by side" in done.stdout
+    assert digits(with_cache) == {name: fit for name, fit in digits(demo[0]).items() if name in names}
 
 
 def test_a_killed_loky_worker_is_one_clear_line_and_costs_only_unfinished_fits(demo, tmp_path):

@@ -110,7 +110,7 @@ def test_rerun_does_nothing_and_overwrite_does_all(demo, tmp_path):
     assert {path for path in after if after[path] != before[path]} == {path for path in after if "-svm-" in str(path)}
 
 
-def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
+def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path, predicts):
     """Trained beside another, explained, drawn, and asked for an answer; models on frames leave it out."""
     few = ["--demo", "--folds", "0", "--features", "mfcc", "all", "--set", "N_AUGMENTED=1", "--set",
            "MODELS.mlp.epochs=5"]
@@ -127,7 +127,7 @@ def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
     assert "unfinished" not in drawn.stdout                             # no other model or fold was asked for
     table = pd.read_csv(folder / "fits/all-mlp-fold0/predictions.csv")
     clip = next(tmp_path.rglob(table.file[0]))
-    run("predict.py", clip, "--model", folder / "fits/all-mlp-fold0", "--csv", "out.csv", cwd=tmp_path)
+    predicts([clip, "--model", folder / "fits/all-mlp-fold0", "--csv", "out.csv"], tmp_path)
     answer = pd.read_csv(tmp_path / "out.csv")
     assert answer.label[0] == table.predicted[0]
     nothing = run("train.py", "--demo", "--features", "all", "--models", "cnn1d", cwd=tmp_path)
@@ -135,20 +135,17 @@ def test_a_feature_of_functionals_alone_goes_the_whole_way(tmp_path):
     assert len(nothing.stderr.splitlines()) == 1
 
 
-def test_viz_draws_the_demo(demo, tmp_path):
-    done = run("viz.py", "--run", "demo", "--out", tmp_path / "visualizations", cwd=demo[0])
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "visualizations"
-    drawn = {path.name for path in folder.iterdir()}
+def test_viz_draws_the_demo(pictures):
+    drawn = {path.name for path in pictures.iterdir()}
     for name in {name for name in drawn if name.endswith(".svg")}:
         drawn.remove(name)
-        assert name.replace(".svg", ".png") in drawn and "<svg" in (folder / name).read_text()
+        assert name.replace(".svg", ".png") in drawn and "<svg" in (pictures / name).read_text()
     assert drawn == {"data_statistics.png", "example_features.png", "comparison.png", "per_emotion.png",
                      "per_actor.png", "subgroups.png", "reliability.png", "report.html", "confusion.png",
                      "confusion_all_ensemble.png", "occlusion.png", "permutation_importance.png", "tsne.png",
                      *(f"curves_{model}.png" for model, row in config.MODELS.items() if row.is_network),
                      *(f"confusion_mfcc_{model}.png" for model in config.DEFAULT_MODELS)}
-    assert all(path.stat().st_size > 10_000 for path in folder.iterdir())
+    assert all(path.stat().st_size > 10_000 for path in pictures.iterdir())
 
 
 # -- stopping and going on -------------------------------------------------------------------------
@@ -178,7 +175,7 @@ KILL_WHILE_WRITING = """
 import os, signal, sys
 import train
 kept = os.replace
-os.replace = lambda old, new: os.kill(os.getpid(), signal.SIGKILL) if "-mlp-fold" in str(new) else kept(old, new)
+os.replace = lambda old, new: os.kill(os.getpid(), signal.SIGKILL) if "-svm-fold" in str(new) else kept(old, new)
 train.main(train.parse(sys.argv[1:]))
 """
 
@@ -190,8 +187,8 @@ def test_killed_anywhere_the_digits_are_those_of_an_uninterrupted_run(demo, tmp_
         assert code == -signal.SIGKILL, when
     _, how = command("train.py", cwd=tmp_path)
     how["env"] = how["env"] | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", KILL_WHILE_WRITING, *SHORT, "--jobs", "1"], capture_output=True,
-                            timeout=HANG_SECONDS, **how)
+    killed = subprocess.run([sys.executable, "-c", KILL_WHILE_WRITING, "--demo", "--models", "svm", "--jobs", "1"],
+                            capture_output=True, timeout=HANG_SECONDS, **how)
     assert killed.returncode == -signal.SIGKILL and list(tmp_path.glob("results/demo/fits/.draft-*"))
     assert not list(tmp_path.glob("results/demo/fits/mfcc-*"))
     stop(tmp_path, signal.SIGKILL, STOPS["after the first fit"])    # or after the second, on a slow machine
@@ -463,7 +460,7 @@ def test_data_that_cannot_be_used_is_one_line(own, words, says):
 # -- real data -------------------------------------------------------------------------------------
 def test_an_mlp_fold_on_ravdess_is_well_above_chance(ravdess, tmp_path):
     done = run("train.py", "--quick", "--models", "mlp", "--features", "mfcc", "--data-dir", ravdess, "--set",
-               "N_AUGMENTED=0", "--set", "MODELS.mlp.epochs=10", cwd=tmp_path)
+               "N_AUGMENTED=0", "--set", "MODELS.mlp.epochs=10", "--set", "DEFAULT_FEATURES=('mfcc',)", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "1440 clips" in done.stdout and "warning" not in done.stdout
     summary = pd.read_csv(tmp_path / "results/quick/summary.csv")

@@ -15,7 +15,7 @@ from study.backend import keras
 Input, Model, layers = keras.Input, keras.Model, keras.layers
 SR, N_FFT, HOP = config.SAMPLE_RATE, config.N_FFT, config.HOP_LENGTH
 BATCH_SIZE = 32
-EPOCHS = dict(cnn1d=69, bilstm=72, hybrid=70, mlp=74)       # until early stopping, mean of reference/described
+EPOCHS = dict(cnn1d=65, bilstm=66, hybrid=65, mlp=63)       # until early stopping, mean of reference/described
 
 
 # -- clips -----------------------------------------------------------------------------------------

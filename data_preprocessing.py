@@ -47,7 +47,6 @@ from types import SimpleNamespace
 
 import joblib
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import features
 from features import pad_or_crop
@@ -60,6 +59,7 @@ from ser.folders import discard_damaged, new_folder
 from ser.identity import code_hash
 from ser.processor import is_pinned
 from ser.survey import data_report, sound_hash, survey
+from ser.switches import one_blas_thread
 from ser.terminal import Bar, say
 from study.encoder_weights import encoder_params
 
@@ -302,7 +302,7 @@ def extract_clip(index, file, content, sound, extraction, driver):
     warps = [1.0] + [seeds.generator(extraction.seed, "warp", file, copy).uniform(*extraction.vocal_tract_warp)
                      for copy in copies]
     params = extraction.params | ({"encoder": extraction.encoder} if extraction.encoder else {})
-    with threadpool_limits(1):          # matrix products in one order, whichever process this is
+    with one_blas_thread:
         extracted = [features.extract(variant, extraction.names, warp, **params)
                      for variant, warp in zip(variants, warps)]
     arrays = {}

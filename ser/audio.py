@@ -86,8 +86,8 @@ def channel_note(powers, weights):
         return None
     silent = np.flatnonzero(powers < SILENT_CHANNEL * powers.max())
     if len(silent):
-        return f"channel {silent[0] + 1} is silent; channel {weights.argmax() + 1} is used"
-    return f"its channels cancel each other, as where one is inverted; channel {weights.argmax() + 1} is used"
+        return f"channel {silent[0] + 1} is silent, so channel {weights.argmax() + 1} is used"
+    return f"its channels cancel each other, as where one is inverted, so channel {weights.argmax() + 1} is used"
 
 
 def amplitude_note(peak):

@@ -128,7 +128,7 @@ def check_wav(file, content):
     if promised == 0:
         size = struct.pack("<I", min(held, 2**32 - 2))
         whole = content if not isinstance(file, str | os.PathLike) else open(file, "rb")    # noqa: SIM115
-        return OtherBytes(whole, start - 4, size), "its header gives no length; read to the end of the file"
+        return OtherBytes(whole, start - 4, size), "its header gives no length: read to the end of the file"
     if held - promised > MIN_SURPLUS_SECONDS * byte_rate:
         return file, (f"its header promises {promised / byte_rate:.1f} s of sound, and the file has room for "
                       f"{held / byte_rate:.1f} s: the rest is not used")

@@ -3,12 +3,12 @@ import ctypes
 import os
 import sys
 
-from ser.quiet import quiet_libraries
+from ser.switches import quiet_libraries
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3      # of mallopt(3)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with quiet_libraries():      # its own switches miss some notices
+with quiet_libraries:      # its own switches miss some notices
     import keras  # noqa: F401, handed on
     import tensorflow as tf
 tf.get_logger().setLevel("ERROR")

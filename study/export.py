@@ -8,8 +8,8 @@ import numpy as np
 
 from ser.errors import UserError
 from ser.files import write_atomically
-from ser.quiet import quiet_libraries
 from ser.settings import install_command
+from ser.switches import quiet_libraries
 from study import litert
 from study.inference import NETWORK_FILE
 
@@ -31,7 +31,7 @@ def export(folder, form):
     shape = (1, *network.input_shape[1:])
     with write_atomically(folder / EXPORT_FILES[form]) as tmp_path:
         try:
-            with quiet_libraries():
+            with quiet_libraries:
                 network.export(tmp_path, format=form, verbose=False,
                                input_signature=[keras.InputSpec(dtype="float32", shape=shape)])
                 run = {"litert": litert.compile_model, "onnx": onnx}[form](tmp_path)

@@ -12,9 +12,9 @@ import io
 import numpy as np
 from scipy.special import softmax
 from sklearn.linear_model import Ridge
-from threadpoolctl import threadpool_limits
 
 import features
+from ser.switches import one_blas_thread
 from study.fitting import flatten_variants, load_unaugmented, variant_rows
 from study.saved_model import read_npz
 
@@ -42,7 +42,7 @@ class LinearProbe:
     def versions():
         return {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")}
 
-    @threadpool_limits.wrap(limits=1)       # matrix products in one order, whichever process this is
+    @one_blas_thread
     def fit(self, x, lengths, labels, member_splits, scaler):
         """Train each member; see fitting.Estimator. -> the members' probabilities of their validation clips."""
         n_variants, (flat_x, _) = x.shape[1], flatten_variants(x, None, x.shape[1])
@@ -57,7 +57,7 @@ class LinearProbe:
         self.coef, self.intercept = (np.stack(part).astype(np.float32) for part in zip(*members))
         return validation
 
-    @threadpool_limits.wrap(limits=1)
+    @one_blas_thread
     def predict_proba(self, x, lengths=None):
         """Standardised clips (clips, 13 n) -> probabilities (clips, n_classes), the mean of the members."""
         scores = np.einsum("cn,mkn->mck", x, self.coef, optimize=True) + self.intercept[:, None]

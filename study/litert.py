@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from ser.quiet import quiet_libraries
+from ser.switches import quiet_libraries
 
 FILE = "model.tflite"
 
@@ -18,7 +18,7 @@ def compile_model(path):
     """The function that a .tflite file computes, on one thread. raises : OSError, ValueError"""
     from ai_edge_litert.interpreter import Interpreter
     try:
-        with quiet_libraries():
+        with quiet_libraries:
             interpreter = Interpreter(model_content=path.read_bytes(), num_threads=1)
             interpreter.allocate_tensors()
         (given,), (asked,) = interpreter.get_input_details(), interpreter.get_output_details()

@@ -22,7 +22,7 @@ from ser.names import printable
 from ser.recording import open_recording, sound_of_array
 from ser.settings import PROJECT, home_folder
 from study import inference, ready
-from study.segments import load_segments, segment_recording
+from study.segments import NOTES_SEPARATOR, load_segments, segment_recording
 
 
 class Answer(NamedTuple):
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
         probabilities = {label: round(p, 6) for label, p in self.probabilities.items()}
         confidence = None if self.confidence is None else round(self.confidence, 6)
         return dict(file=printable(self.file), start=self.start, end=self.end, label=self.label, confidence=confidence,
-                    unsure=self.unsure, probabilities=probabilities, note="; ".join(self.notes))
+                    unsure=self.unsure, probabilities=probabilities, note=NOTES_SEPARATOR.join(self.notes))
 
 
 class Recogniser:
@@ -66,6 +66,8 @@ class Recogniser:
         raises   : UserError
         """
         if folder is None:
+            if ensemble:
+                raise UserError("ensemble=True needs the folder of a run: Recogniser.load(\"results/default\", True)")
             return cls({ready.ready_model(): 1.0})
         folder = find_folder(folder)
         is_run = (folder / "config.json").exists()
@@ -115,7 +117,7 @@ class Recogniser:
             answers.append(Answer(row.file, row.start, row.end, row.label,
                                   dict(zip(self.labels, map(float, p))) if is_speech else {},
                                   float(row.confidence) if is_speech else None, bool(row.unsure) and is_speech,
-                                  tuple(filter(None, row.note.split("; "))) + demo))
+                                  tuple(filter(None, row.note.split(NOTES_SEPARATOR))) + demo))
         return answers
 
     def adapted_to(self, segments):

@@ -10,7 +10,6 @@ cut into windows of that length, all of its speech is used, and the windows' ans
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import features
 from ser.audio import FRAME_STEP, frame_levels, prepare_waveform
@@ -20,6 +19,7 @@ from ser.files import hash_json
 from ser.formats import convert_hint
 from ser.recording import open_recording
 from ser.speech import is_speech
+from ser.switches import one_blas_thread
 
 SHORT_SECONDS = 0.5             # after trimming; less than a word
 RATE_TOLERANCE = 0.9            # of the highest frequency that a model takes
@@ -31,6 +31,7 @@ FACTS_SECONDS = 60              # of a recording, that its level, noise and band
 MAX_LENGTH_RATIO = 1.05         # times the length that a model takes: trimmed sound that is longer is cut into windows
 MAX_WHOLE_RATIO = 4             # times that length: what is longer untrimmed is cut at once
 BATCH_WINDOWS = 256             # of several recordings, predicted together
+NOTES_SEPARATOR = "; "          # in a table; none of the notes has it in itself
 
 
 class Window(NamedTuple):
@@ -68,7 +69,7 @@ def segment_recording(name, recording, specs, window=None, hop=1.0):
             notes.append(f"very short: {seconds:.1f} s")
         if len(windows) > 1:
             notes.append(f"long: the mean of {len(windows)} windows")
-        segments.append(dict(file=name, start=start, end=end, note="; ".join(notes), windows=windows,
+        segments.append(dict(file=name, start=start, end=end, note=NOTES_SEPARATOR.join(notes), windows=windows,
                              no_answer=no_answer))
     return segments
 
@@ -154,21 +155,22 @@ def speech_seconds(y, rate, pause_level):
 
 def model_inputs(y, rate, specs):
     """A waveform (samples,) at `rate` Hz as the models take it: {key: (x, real frames)}, x (frames, n) or
-    (statistics x n,); with its seconds after trimming."""
-    inputs, clips, extracted = {}, {}, {}
+    (statistics x n,); with its seconds after trimming, of the models that trim least."""
+    inputs, clips, extracted, seconds = {}, {}, {}, 0.0
     for key, spec in specs.items():
         settings = hash_json([spec["loading"], spec["params"]])                 # most often the same for all
         if settings not in clips:
             trimmed = prepare_waveform(y, rate, **spec["loading"])
             clips[settings] = features.Clip(trimmed, **spec["params"])
+            seconds = max(seconds, len(trimmed) / spec["loading"]["sr"])
         if (settings, spec["feature"]) not in extracted:
-            with threadpool_limits(1):                                          # as in training, to the last digit
+            with one_blas_thread:                                               # as in training, to the last digit
                 extracted[settings, spec["feature"]] = features.feature_function(spec["feature"])(clips[settings])
         x, length = features.pad_or_crop(extracted[settings, spec["feature"]], spec["n_frames"])
         if spec["input"] == "functionals":
             x = features.functionals(x[None], np.array([length]), features.FEATURES[spec["feature"]].statistics)[0]
         inputs[key] = x, length
-    return inputs, len(trimmed) / spec["loading"]["sr"]
+    return inputs, seconds
 
 
 def one_per_window(segment):

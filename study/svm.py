@@ -17,10 +17,10 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
 import features
 from ser import dtw
+from ser.switches import one_blas_thread
 from study.fitting import train_union
 from study.saved_model import read_npz
 
@@ -52,7 +52,7 @@ class KernelSVM:
         return {name: importlib.metadata.version(name)
                 for name in ("numpy", "scipy", "scikit-learn", "librosa", "numba")}
 
-    @threadpool_limits.wrap(limits=1)       # matrix products in one order, whichever process this is
+    @one_blas_thread
     def fit(self, x, lengths, labels, member_splits, scaler):
         """Train each member; see fitting.Estimator. -> the members' probabilities of their validation clips."""
         x, lengths = x[:, 0], None if lengths is None else lengths[:, 0]        # the clips, without their copies
@@ -76,7 +76,7 @@ class KernelSVM:
         return [predict_proba(between[:, row[split["validation"]]], *member)
                 for split, member in zip(member_splits, members)]
 
-    @threadpool_limits.wrap(limits=1)
+    @one_blas_thread
     def predict_proba(self, x, lengths):
         """Standardised clips, (clips, frames, n) with lengths or (clips, 13 n) -> probabilities (clips, n_classes)."""
         return self.trained.predict_proba(x, lengths)

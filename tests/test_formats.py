@@ -70,8 +70,9 @@ def test_a_header_alone_is_empty(tmp_path):
 
 # -- what is odd about the samples -----------------------------------------------------------------
 @pytest.mark.parametrize("channels, note", [
-    (np.stack([SOUND, SOUND], axis=1), None), (np.stack([SOUND, 0 * SOUND], axis=1), "channel 2 is silent; channel 1"),
-    (np.stack([0.5 * SOUND, -SOUND], axis=1), "cancel each other.*; channel 2 is used"),
+    (np.stack([SOUND, SOUND], axis=1), None),
+    (np.stack([SOUND, 0 * SOUND], axis=1), "channel 2 is silent, so channel 1 is used"),
+    (np.stack([0.5 * SOUND, -SOUND], axis=1), "cancel each other.*, so channel 2 is used"),
     (30_000 * SOUND, "samples up to 9,000 in a file of floats"), (2 * SOUND, None)],
     ids=["equal", "one silent", "one inverted", "whole numbers", "above full scale"])
 @pytest.mark.parametrize("long", [False, True], ids=["in memory", "in pieces"])

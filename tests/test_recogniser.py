@@ -77,6 +77,12 @@ def test_what_is_no_speech_has_no_probabilities(recogniser):
     json.dumps(answer.as_dict(), allow_nan=False)
 
 
+def test_a_note_is_one_note(recogniser, clips):
+    y, rate = soundfile.read(clips[0])
+    assert recogniser.predict(np.stack([0 * y, y], axis=1), sr=rate).notes == (
+        "channel 1 is silent, so channel 2 is used", *recogniser.predict(y, sr=rate).notes)
+
+
 def test_threads_may_share_one(recogniser, clips):
     alone = [recogniser.predict(path) for path in clips]
     with ThreadPoolExecutor(4) as threads:
@@ -119,6 +125,8 @@ def test_a_model_is_found_from_any_folder(tmp_path, monkeypatch):
         Recogniser.load("results/mine")
     with pytest.raises(UserError, match="no ensemble"):
         Recogniser.load("ready/mfcc-cnn1d", ensemble=True)
+    with pytest.raises(UserError, match="needs the folder of a run"):
+        Recogniser.load(ensemble=True)
 
 
 def test_the_best_model_of_a_run_answers(demo, clips):

@@ -16,7 +16,7 @@ import config
 import features
 from ser import alterations, parallel, processor, splits
 from ser.errors import UserError, run_command
-from ser.settings import apply_recipe, override, read_settings, validate
+from ser.settings import FolderName, apply_recipe, override, read_settings, validate
 from ser.signals import ignore_interrupts, install_interrupt_handler
 
 # What a quick look and the demo change. They have run folders of their own.
@@ -98,8 +98,8 @@ def parse(arguments=None):
         parser.error("--search N: at least 1, on one fold (--folds K), without --final and --tensorboard")
     if args.reproducible and (args.backend != "loky" or not processor.can_be_pinned()):
         parser.error("argument --reproducible: only on an x86-64 processor, and without --backend")
-    if args.run and (Path(args.run).name != args.run or args.run.startswith(".")):
-        parser.error(f"argument --run: {args.run!r} is not a plain folder name")
+    if args.run and FolderName().violation(args.run):
+        parser.error(f"argument --run: {args.run!r} is not {FolderName().violation(args.run)}")
     return args
 
 
@@ -156,14 +156,14 @@ from study.printed import announce, print_features, print_search, print_summary
 
 def main(args):
     try:
-        study(args)
+        run_study(args)
     except KeyboardInterrupt:
         ignore_interrupts()
         parallel.shutdown_workers()
         sys.exit("\nstopped; finished fits are kept. The same command goes on from here.")
 
 
-def study(args):
+def run_study(args):
     """All phases of the command, top to bottom."""
     began = time.time()
     # -- data ------------------------------------------------------------------------------------------
@@ -198,11 +198,11 @@ def study(args):
         plan = tasks.Plan(clips, corpus.classes, names, rows, folds, sentence)
         every_task = tasks.make_tasks(plan, extraction, extracted, settings)
         wanted = [task for task in every_task if task.feature in asked_features and task.model in asked_models]
-        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction, used),
-                                 environment(), plan, every_task)
-        explain.write_examples(run, clips, extracted.sequences, extracted.lengths)
         chosen = [task for task in wanted if args.folds is None or task.fold in args.folds]
         pending = tasks.pending_tasks(run, chosen, args.overwrite)
+        tasks.write_run_metadata(run, run_facts(args, settings, corpus, protocol, plan, extraction, used),
+                                 environment(), plan, every_task, pending)
+        explain.write_examples(run, clips, extracted.sequences, extracted.lengths, extraction.params)
         announce(run, plan, chosen, pending, settings, workers.jobs)
 
         # -- fits --------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def study(args):
         tables = runs.collect_fits(run, {task.name: task.fit_id for task in every_task})
         summary = runs.write_tables(run, tables, len(folds))
         if args.final:
-            train_final(run, wanted, len(folds), tables, extracted, workers, settings)
+            train_final(args, run, wanted, len(folds), tables, extracted, workers, settings)
     # -- results ---------------------------------------------------------------------------------------
     print_summary(summary, plan, tables["predictions"], time.time() - began)
     if not args.quick:
@@ -243,7 +243,7 @@ def choose_rows(args, settings, done=()):
     models = in_table_order({*settings.DEFAULT_MODELS, *(args.models or ()), *(model for _, model in done)},
                             settings.MODELS)
     rows = {name: settings.MODELS[name] for name in models}
-    estimators.check_builders(rows)
+    estimators.check_rows(rows, settings)
     return names, rows, data.extraction_params(settings, names)
 
 
@@ -334,10 +334,10 @@ def write_fit(run, task, files, with_events):
         tensorboard.write_event_files(run, task.name)
 
 
-def train_final(run, wanted, n_folds, tables, extracted, workers, settings):
+def train_final(args, run, wanted, n_folds, tables, extracted, workers, settings):
     """Models on all clips, and their card: see study/final.py."""
     final_tasks = final.make_final_tasks(wanted, tables["fits"], n_folds, settings.SEED)
-    pending = final.pending(run, final_tasks)
+    pending = final.pending(run, final_tasks, args.overwrite)
     say(f"final models, on all clips: {', '.join(f'{task.feature}-{task.model}' for task in final_tasks)}; "
         f"{len(final_tasks) - len(pending)} finished before")
     tasks.run_tasks(pending, extracted, workers, len(final_tasks) - len(pending), lambda task, files: runs.write_fit(

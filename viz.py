@@ -57,10 +57,14 @@ def data_statistics(run):
 def example_features(run):
     """One clip per emotion (rows) as each feature (columns)."""
     stored, params = run.artefacts["examples.npz"], run.config["feature_params"]
-    names = [name for name in stored if name not in ("emotions", "files", "lengths", "axes")]
-    clips = {name: real_frames(stored[name], stored["lengths"]) for name in run.config["features"] if name in names}
-    return clip_plots.feature_examples(stored["emotions"], clips, params["hop_length"] / params["sr"], run.labels,
-                                       dict(zip(names, stored["axes"])))
+    names = [name for name in stored if name not in ("emotions", "files", "lengths", "hop_seconds", "axes")]
+    # Of older runs: one length for all features, and none has frames of its own.
+    lengths = np.broadcast_to(stored["lengths"], (len(names), len(stored["emotions"])))
+    hop_seconds = stored.get("hop_seconds", np.full(len(names), params["hop_length"] / params["sr"]))
+    clips = {name: real_frames(stored[name], own) for name, own in zip(names, lengths)}
+    return clip_plots.feature_examples(
+        stored["emotions"], {name: clips[name] for name in run.config["features"] if name in names},
+        dict(zip(names, hop_seconds)), run.labels, dict(zip(names, stored["axes"])), level_unit(run))
 
 
 # -- results ---------------------------------------------------------------------------------------
@@ -125,7 +129,13 @@ def occlusion(run):
     inputs, falls = (real_frames(stored[name], stored["lengths"]) for name in ("inputs", "falls"))
     predicted, axis = stored.get("predicted", stored["emotions"]), str(stored.get("axis", "column"))   # of older runs
     return clip_plots.occlusion_maps(stored["emotions"], predicted, inputs, falls, float(stored["hop_seconds"]), axis,
-                                     f"Occlusion sensitivity: {fit_label(run, stored)}")
+                                     f"Occlusion sensitivity: {fit_label(run, stored)}", level_unit(run))
+
+
+def level_unit(run):
+    """Of the mel bands of a run."""
+    shifted = run.config["feature_params"].get("mean_subtraction") or run.config.get("adapt") == "speaker"
+    return "dB, of which means are subtracted" if shifted else clip_plots.LEVEL_UNIT
 
 
 def tsne(run):

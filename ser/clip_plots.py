@@ -12,6 +12,7 @@ from ser.plots import BLUE, COLOURS, GREY, LIGHT_BLUE, ORANGE, SMALL, WIDTH, loo
 from ser.terminal import plural
 
 SEX_COLOURS = {"female": ORANGE, "male": BLUE, "not known": GREY}
+LEVEL_UNIT = "dB re full scale"
 MAX_BARS = 40                   # actors whose names have room below bars
 MAX_ACTORS = 24                 # actors that a legend names; the others are one entry
 
@@ -81,26 +82,26 @@ def sex_of_clips(clips):
 
 
 # -- single clips, and how networks decide on them -------------------------------------------------
-def feature_examples(emotions, clips, hop_seconds, labels, axes_names):
+def feature_examples(emotions, clips, hop_seconds, labels, axes_names, level_unit=LEVEL_UNIT):
     """One row per clip, one column per feature.
 
     emotions    : the title of each clip
     clips       : {feature: [float (frames, n) of each clip]}
-    hop_seconds : time between frames, in s
-    labels, axes_names : {feature: its label, and what its columns are}; columns called "band" are levels in dB
+    hop_seconds : {feature: time between frames, in s}
+    labels, axes_names : {feature: its label, and what its columns are}; called "band", they are levels in `level_unit`
 
     Other features are standardised per column over all clips shown: a coefficient 0 would outshine the others.
     """
     figure = new_figure("One clip per emotion", WIDTH, 1.6 + 1.1 * len(emotions))
     axes = figure.subplots(len(emotions), len(clips), sharex=True, sharey="col", squeeze=False)
     for column, (name, arrays) in zip(axes.T, clips.items()):
-        scale = display_scale(np.concatenate(arrays), axes_names[name] == "band")
+        scale = display_scale(np.concatenate(arrays), level_unit if axes_names[name] == "band" else None)
         for ax, x in zip(column, arrays):
-            image = show_frames(ax, x, hop_seconds, scale)
+            image = show_frames(ax, x, hop_seconds[name], scale)
             ax.set_ylabel(axes_names[name], fontsize=SMALL)
         column[0].set_title(labels[name])
         column[-1].set_xlabel("time (s)")
-        column[0].set_xlim(0, hop_seconds * max(map(len, arrays)))
+        column[0].set_xlim(0, max(hop_seconds[one] * max(map(len, own)) for one, own in clips.items()))
         figure.colorbar(image, ax=list(column), location="bottom", label=scale.unit, aspect=30, pad=0.01)
         figure.align_ylabels(column)
     for ax, title in zip(axes[:, 0], emotions):
@@ -124,24 +125,25 @@ def show_frames(ax, x, hop_seconds, scale):
     return ax.imshow(picture, aspect="auto", origin="lower", extent=edges, **scale.arguments)
 
 
-def display_scale(frames, is_level):
-    """The Scale of a feature; frames : (all frames, n), levels in dB or not"""
-    if is_level:
-        return Scale(0, 1, "dB re full scale", dict(cmap="magma", vmin=np.percentile(frames, 5), vmax=frames.max()))
+def display_scale(frames, level_unit=None):
+    """The Scale of a feature; frames : (all frames, n), levels in `level_unit` where there is one"""
+    if level_unit:
+        return Scale(0, 1, level_unit, dict(cmap="magma", vmin=np.percentile(frames, 5), vmax=frames.max()))
     std = frames.std(axis=0)                                                        # (n,)
     return Scale(frames.mean(axis=0), np.where(std > 0, std, 1), "standard deviations",
                  dict(cmap="RdBu_r", vmin=-3, vmax=3))
 
 
-def occlusion_maps(emotions, predicted, inputs, falls, hop_seconds, axis, title):
+def occlusion_maps(emotions, predicted, inputs, falls, hop_seconds, axis, title, level_unit=LEVEL_UNIT):
     """Each clip (left), and how far the log-odds of its emotion fall where it is occluded (right).
 
     emotions, predicted : of each clip; inputs, falls : lists of float (frames, n), a feature and the fall in nats
-    hop_seconds : time between frames, in s; axis : what the n columns are, "band" of levels in dB, others standardised
+    hop_seconds : time between frames, in s; axis : what the n columns are, "band" of levels in `level_unit`, others
+    standardised
     """
     figure = new_figure(title, WIDTH, 1.7 + 1.15 * len(emotions))
     limit = np.percentile(np.abs(np.concatenate(falls)), 99.5)
-    clip_scale = display_scale(np.concatenate(inputs), axis == "band")
+    clip_scale = display_scale(np.concatenate(inputs), level_unit if axis == "band" else None)
     fall_scale = Scale(0, 1, "fall of the emotion's log-odds (nats)", dict(cmap="PuOr_r", vmin=-limit, vmax=limit))
     axes = figure.subplots(len(emotions), 2, sharex=True, sharey=True, squeeze=False)
     for (left, right), emotion, answer, x, fall in zip(axes, emotions, predicted, inputs, falls):

@@ -7,6 +7,7 @@
 """
 import os
 import zipfile
+from dataclasses import replace
 
 import joblib
 import numpy as np
@@ -27,23 +28,24 @@ TSNE_MIN_CLIPS = 4          # for a perplexity of 1
 
 
 # -- what the run's folder gets --------------------------------------------------------------------
-def write_examples(run_folder, clips, sequences, lengths):
+def write_examples(run_folder, clips, sequences, lengths, params):
     """One clip per emotion, as every feature that is no encoder's -> examples.npz, if there is one. Nothing is decoded.
 
     clips     : table with file, emotion, label, a row per clip
     sequences : {feature: float (clips, variants, frames, n)}, variant 0 is the clip itself; may be memory-mapped
-    lengths   : {feature: int (clips, variants)}, real frames
+    lengths   : {feature: int (clips, variants)}, real frames; params : of the features
 
-    Keys: emotions, files (str), lengths, one float32 (examples, frames, n) per feature, and axes (str), what the
-    columns of each of these features are, in the order of the features.
+    Keys: emotions, files (str), one float32 (examples, frames, n) per feature, and in the order of the features lengths
+    (features, examples), hop_seconds, the time between their frames, and axes (str), what their columns are.
     """
     rows = clips.reset_index(drop=True).pipe(choose_examples).index.to_numpy()
     chosen = clips.iloc[rows]
     sequences = {name: array for name, array in sequences.items() if not features.FEATURES[name].encoder}
     if not sequences:
         return
-    own_lengths = lengths[next(iter(sequences))][rows, 0]                       # the same for all of these
-    write_arrays(run_folder / "examples.npz", emotions=chosen.emotion, files=chosen.file, lengths=own_lengths,
+    write_arrays(run_folder / "examples.npz", emotions=chosen.emotion, files=chosen.file,
+                 lengths=[lengths[name][rows, 0] for name in sequences],
+                 hop_seconds=[features.frame_seconds(name, params) for name in sequences],
                  axes=[features.FEATURES[name].axis for name in sequences],
                  **{name: np.float32(array[rows, 0]) for name, array in sequences.items()})
 
@@ -67,6 +69,7 @@ def write_explanations(run_folder, sequences, functionals, lengths):
         if fit is None or all(fit_of_artefact(run.folder / name) == fit.fit_id for name in names):
             continue
         model = inference.load_model(fit_folder(run, fit), lite=False)          # loads TensorFlow
+        model = replace(model, speaker_mean=0.0)        # of --adapt speaker: the arrays are centred already
         table = run.predictions.query("feature == @fit.feature and model == @fit.model and fold == @fit.fold")
         table = table[["file", "actor", "true", "predicted", *(f"p_{name}" for name in model.metadata["labels"])]]
         table = table.reset_index(drop=True)

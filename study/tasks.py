@@ -6,6 +6,7 @@
 A fit is identified by its arguments: the hash of its hyperparameters, data, split and seed, and of the code that can
 change its numbers (ser/identity.py). A finished fit with the same `fit_id` is kept, any other is done again.
 """
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ser.errors import UserError
 from ser.files import as_csv, as_json, hash_json, write_csv, write_json
 from ser.folders import NO_MANIFEST, clear_drafts, find_damage
 from ser.identity import code_hash
+from ser.machine import PACKAGES
 from ser.parallel import disable_worker_recycling, fetch, run
 from ser.signals import follow_driver
 from ser.terminal import Bar, plural, say
@@ -157,10 +159,25 @@ def pending_tasks(run, tasks, overwrite=False):
     return pending
 
 
-def write_run_metadata(run, config, environment, plan, tasks):
+def other_versions(run, environment):
+    """A line on packages that finished fits of a run were made with in another version, or ""."""
+    if not any((run / "fits").glob("*/metrics.json")):
+        return ""
+    try:
+        before = json.loads((run / "environment.json").read_text())
+        changed = [f"{name} {before[name]} (now {environment[name]})" for name in PACKAGES
+                   if before[name] != environment[name]]
+    except (OSError, ValueError, KeyError, TypeError):              # damaged, or of other packages
+        return ""
+    said = f"finished fits were made with {', '.join(changed)}, and are kept; --overwrite trains them again"
+    return said if changed else ""
+
+
+def write_run_metadata(run, config, environment, plan, tasks, pending):
     """config.json, environment.json, clips.csv, folds.csv: what the run is, before it computes.
 
-    config : dict of what the caller knows of the run, for config.json
+    config  : dict of what the caller knows of the run, for config.json
+    pending : the tasks that are still to do; where there are none, environment.json keeps what the fits were made with
     """
     if run.exists():
         clear_drafts(run)
@@ -169,7 +186,9 @@ def write_run_metadata(run, config, environment, plan, tasks):
         models=list(plan.models), labels={name: features.FEATURES[name].label for name in plan.features}
         | {name: row.label for name, row in plan.models.items()}, n_folds=len(plan.folds),
         fit_ids={task.name: task.fit_id for task in tasks}))
-    write_json(run / "environment.json", environment)
+    if pending or not (run / "environment.json").exists():
+        say(other_versions(run, environment))
+        write_json(run / "environment.json", environment)
     write_csv(run / "clips.csv", plan.clips.drop(columns=["path", "label", "sound"]).round(6))
     folds = plan.clips[["file", "actor", "emotion", "recording"]].copy()
     folds.insert(4, "fold", -1)

@@ -205,13 +205,16 @@ def test_features_are_shown_as_levels_or_standardised():
     mel, mfcc = ([rng.normal(-40, 10, (frames, n)) for frames in (5, 8)] for n in (6, 3))
     for x in mfcc:
         x[:, 2] = 7                                                     # a constant column is not divided by 0
-    figure = clip_plots.feature_examples(["sad", "happy"], {"mel": mel, "mfcc": mfcc}, 0.5, LABELS,
-                                         {"mel": "band", "mfcc": "coefficient"})
+    figure = clip_plots.feature_examples(
+        ["sad", "happy"], {"mel": mel, "mfcc": mfcc}, {"mel": 0.5, "mfcc": 0.25}, LABELS,
+        {"mel": "band", "mfcc": "coefficient"}, "dB, shifted")
     images = [ax.images[0] for ax in figure.axes[:4]]                   # row by row
     assert np.allclose(images[0].get_array(), mel[0].T) and np.allclose(images[2].get_array(), mel[1].T)
     shown = np.concatenate([images[1].get_array().T, images[3].get_array().T])
     assert np.allclose(shown.mean(axis=0), 0) and np.allclose(shown.std(axis=0), [1, 1, 0])
-    assert images[3].get_extent() == [-0.25, 3.75, -0.5, 2.5]           # s, rows: a frame is centred on its time
+    assert images[2].get_extent() == [-0.25, 3.75, -0.5, 5.5]           # s, rows: a frame is centred on its time
+    assert images[3].get_extent() == [-0.125, 1.875, -0.5, 2.5] and figure.axes[1].get_xlim() == (0, 4)
+    assert "dB, shifted" in {ax.get_xlabel() for ax in figure.axes}
     assert [ax.get_title() for ax in figure.axes[:2]] == ["Mel spectrogram", "MFCC"]
 
 

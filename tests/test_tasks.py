@@ -10,6 +10,7 @@ import pytest
 import config
 from data_preprocessing import extraction_params
 from ser.errors import UserError
+from ser.machine import PACKAGES
 from ser.settings import override, read_settings
 from study import runs, tasks
 
@@ -117,6 +118,22 @@ def test_the_decay_of_cepstra_touches_cepstra_alone(clips, folds):
     before, after = fit_ids(clips, folds), fit_ids(clips, folds, SETTINGS.replace(CEPSTRAL_DECAY=20.0))
     assert {names for names in before if after[names] != before[names]} == {
         names for names in before if names[0] == "mfcc"}
+
+
+def test_the_environment_is_that_of_the_fits_not_of_a_command_that_made_none(clips, folds, tmp_path, capsys):
+    clips = clips.assign(path="", sound="", emotion="sad")
+    plan = tasks.Plan(clips, SETTINGS.CLASSES, ("mfcc",), {}, folds, "in words")
+    versions = dict.fromkeys(PACKAGES, "1")
+
+    def written(pending, **changes):
+        tasks.write_run_metadata(tmp_path / "run", {}, versions | changes, plan, [], pending)
+        return json.loads((tmp_path / "run/environment.json").read_text())
+
+    assert written(["a task"])["keras"] == "1"
+    runs.write_fit(tmp_path / "run/fits/mfcc-mlp-fold0", {"metrics.json": "{}"})
+    assert written([], keras="2")["keras"] == "1" and not capsys.readouterr().out
+    assert written(["a task"], keras="2")["keras"] == "2"
+    assert "finished fits were made with keras 1 (now 2), and are kept" in capsys.readouterr().out
 
 
 class Diverged:

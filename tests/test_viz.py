@@ -191,7 +191,7 @@ def explained(tmp_path):
     fit = pd.read_csv(folder / "fits.csv").iloc[0]
     origin = dict(feature="mel", model="hybrid", fold=0, fit_id=fit.fit_id)
     rng = np.random.default_rng(0)
-    np.savez(folder / "examples.npz", emotions=["sad", "happy"], files=["a.wav", "b.wav"], lengths=[3, 5],
+    np.savez(folder / "examples.npz", emotions=["sad", "happy"], files=["a.wav", "b.wav"], lengths=[[3, 5]] * 2,
              axes=["band", "coefficient"], mel=rng.random((2, 5, 6)), mfcc=rng.random((2, 5, 4)))
     np.savez(folder / "occlusion.npz", **origin, emotions=["sad", "happy"], files=["a.wav", "b.wav"], lengths=[3, 5],
              inputs=rng.random((2, 5, 6)), falls=rng.random((2, 5, 6)), hop_seconds=0.5, patch_frames=8,

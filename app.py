@@ -86,11 +86,11 @@ def choices(run):
 
     raises : UserError
     """
-    if not run.exists() and run.name == config.RUN_NAME:
+    if run.name == config.RUN_NAME and not inference.has_begun(run):
         return ready_choice()
     best = inference.select_models(run, of_ensemble=False)
     ensemble = inference.select_models(run, of_ensemble=True)
-    fits = {fit_name(folder): {folder: 1.0} for folder in sorted(inference.trained_fits(run)[1].folder)}
+    fits = {fit_name(fit): {fit: 1.0} for fit in sorted(inference.usable(inference.read_fits(run).fits).folder)}
     name = fit_name(next(iter(best)))
     fits.pop(name, None)
     offered = {f"{name} (best on validation)": best, f"Ensemble of {plural(len(ensemble), 'model')}": ensemble}

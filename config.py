@@ -9,6 +9,7 @@ frequencies in Hz, levels in dB.
 """
 from ser.settings import (
     Each,
+    FolderName,
     Interval,
     Model,
     Models,
@@ -29,7 +30,7 @@ DATA_DIR: Text(optional=True) = None        # clips: a folder or a CSV; None: th
 CACHE_DIR: Text() = home_folder() / "cache"         # extracted features, 1.3 GB; safe to delete, made again in a minute
 RESULTS_DIR: Text() = home_folder() / "results"     # one folder per run
 VISUALIZATIONS_DIR: Text() = home_folder() / "visualizations"       # where viz.py puts its pictures
-RUN_NAME: Text() = "default"                # name of the run folder; another name keeps two experiments apart
+RUN_NAME: FolderName() = "default"          # name of the run folder; another name keeps two experiments apart
 
 # The emotions of RAVDESS; their order is the label order everywhere: column k of a prediction is CLASSES[k].
 # Other data has the classes of its clips: those that are named here in this order, then its own.

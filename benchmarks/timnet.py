@@ -126,9 +126,9 @@ def page(rows, reference, seed, epochs):
     """The text of TIMNET.md."""
     return (f"# TIM-Net beside our networks\n\nWritten by `python {' '.join(sys.argv)}` on {date.today()}, "
             f"{processor_name()}. {len(rows)} of {N_FOLDS} folds, {PROTOCOL}, seed {seed}, test evaluated once; "
-            f"last of {epochs} epochs. Ours: `reference/` of that day, each fit the average of several networks, with four "
-            "augmented copies of each training clip, mixup and masks. TIM-Net: one network, no copies, 39 MFCCs of "
-            "five seconds as they are, neither trimmed nor normalised.\n\n" + table(rows, reference) + "\n")
+            f"last of {epochs} epochs. Ours: `reference/` of that day, each fit the average of several networks, with "
+            "four augmented copies of each training clip, mixup and masks. TIM-Net: one network, no copies, 39 MFCCs "
+            "of five seconds as they are, neither trimmed nor normalised.\n\n" + table(rows, reference) + "\n")
 
 
 def parse(arguments=None):

@@ -17,8 +17,8 @@ each emotion go the way that listening studies report [3, 4]; the levels are nea
     Psychological Bulletin 129(5).
 [5] Peterson, G. E. & Barney, H. L. (1952). Control methods used in a study of the vowels. JASA 24(2).
 """
+import argparse
 import io
-import sys
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,7 @@ from scipy import signal
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from ser import seeds
+from ser.errors import run_command
 from ser.files import write_atomically
 
 
@@ -185,7 +186,11 @@ def write_corpus(folder, *, actors=4, repetitions=1, intensities=(1, 2), sample_
     return sorted(paths)
 
 
+def main(args):
+    print(f"{len(write_corpus(args.folder))} synthesised clips in {args.folder}: not speech, no real results")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m ser.demo_corpus FOLDER")
-    print(f"{len(write_corpus(sys.argv[1]))} synthesised clips in {sys.argv[1]}: not speech, no real results")
+    parser = argparse.ArgumentParser(prog="python -m ser.demo_corpus", description="Write the clips of --demo.")
+    parser.add_argument("folder")
+    run_command("ser.demo_corpus", main, parser.parse_args())

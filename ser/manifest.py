@@ -55,9 +55,11 @@ def read_table(path):
         encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
         text = content.decode(encoding)
         separator = re.match(r"\"?sep=(.)\"?\r?\n", text, re.IGNORECASE)
-        table = pd.read_csv(io.StringIO(text[separator.end():] if separator else text), dtype=str,
-                            sep=separator[1] if separator else ",", keep_default_na=False, skipinitialspace=True,
-                            skip_blank_lines=False)
+        text = text[separator.end():] if separator else text
+        how = dict(dtype=str, sep=separator[1] if separator else ",", keep_default_na=False, skipinitialspace=True,
+                   skip_blank_lines=False)
+        table = pd.read_csv(io.StringIO(text), **how)
+        names = pd.read_csv(io.StringIO(text), header=None, nrows=1, **how).iloc[0]     # pandas renames doubled ones
     except FileNotFoundError as problem:
         raise UserError(f"{path}: no such file") from problem
     except (OSError, ValueError) as problem:            # pandas's errors are ValueErrors
@@ -65,7 +67,7 @@ def read_table(path):
         raise UserError(f"{path}: not readable as CSV ({problem}){hint}") from problem
     if not isinstance(table.index, pd.RangeIndex):
         raise UserError(f"{path}: its lines have more fields than its first line names; is there a comma at their end?")
-    table.columns = table.columns.str.strip().str.lower()
+    table.columns = [(name.strip() or renamed).lower() for name, renamed in zip(names, table.columns)]
     table.index += 3 if separator else 2
     table = table.fillna("").map(str.strip)
     again = (table == list(table.columns)).all(axis=1)                              # the first line once more

@@ -50,7 +50,9 @@ def timeline(answer, windows, recording, dark=False, narrow=False):
     none."""
     if windows.empty:
         return ""
-    title = "the whole recording" if len(windows) == 1 else f"windows of {windows.end[0] - windows.start[0]:.1f} s"
+    first = windows.iloc[0]
+    whole = len(windows) == 1 and (first.start, first.end) == (answer.start, answer.end)
+    title = "the whole recording" if whole else f"windows of {first.end - first.start:.1f} s"
     return (timeline_image(title, recording, windows, list(answer.probabilities), dark, narrow)
             + table_link(answer.file, windows))
 

@@ -102,6 +102,14 @@ class Text(NamedTuple):
         return None if fits else f"a path or a name{' or None' * self.optional}"
 
 
+class FolderName(NamedTuple):
+    """The name of one folder, not a path."""
+
+    def violation(self, value, settings=None):
+        fits = isinstance(value, str) and value and Path(value).name == value and not value.startswith(".")
+        return None if fits else "a plain folder name"
+
+
 class Model(NamedTuple):
     """A row of config.MODELS: what is fitted, and on what. The last four are of networks; None elsewhere."""
     builder: str                    # "module:name": a function as in model.py, or a class as in study/svm.py

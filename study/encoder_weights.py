@@ -99,7 +99,7 @@ def weights_at_hand(checkpoint, sha256):
 def download(checkpoint):
     """Fetch the weights of a checkpoint from the hub; compared with the hub's own SHA-256. raises : UserError"""
     import huggingface_hub
-    print(f"weights of {checkpoint}, from huggingface.co, once:")
+    print(f"weights of {checkpoint}, from huggingface.co, once:", file=sys.stderr)
     try:
         path = Path(huggingface_hub.hf_hub_download(checkpoint, FILE))
     except Exception as problem:        # the hub's errors, and those of whichever HTTP library it uses, share no base

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from ser.errors import UserError
 from ser.identity import code_hash
 from ser.signals import defer_interrupts
-from study.training import training_params
+from study.training import convolution_precision, training_params
 
 
 def estimator_name(row):
@@ -24,7 +24,7 @@ def estimator_class(name):
         raise ValueError(f"{name!r} is not a model of this project")
     with defer_interrupts():            # an import of Keras that is cut short would report a missing package
         found = getattr(importlib.import_module(module), attribute, None)
-    if not isinstance(found, type) or not hasattr(found, "load") or found.__dict__.get("_is_protocol"):
+    if not isinstance(found, type) or not isinstance(getattr(found, "FILE", None), str):
         raise ValueError(f"{name!r} is not a model of this project")
     return found
 
@@ -35,12 +35,14 @@ def identity_names(row):
             *([row.builder] if row.is_network else [])]
 
 
-def check_builders(rows):
-    """Do the builders of these rows {name: row of config.MODELS} exist? raises : UserError"""
+def check_rows(rows, settings):
+    """Can these rows {name: row of config.MODELS} be fitted here? raises : UserError"""
+    if any(row.is_network for row in rows.values()):
+        convolution_precision(settings.PRECISION)
     for name, row in rows.items():
         try:
             code_hash(*identity_names(row))
-            if not row.is_network and estimator_class(row.builder).INPUT != row.input:
+            if not row.is_network and getattr(estimator_class(row.builder), "INPUT", None) != row.input:
                 raise LookupError(f"{row.builder} does not take {row.input}")
         except (LookupError, ValueError) as problem:
             raise UserError(f"MODELS: {name}: {problem}") from problem

@@ -63,10 +63,10 @@ def make_final_tasks(tasks, fits, n_folds, seed):
     return final_tasks
 
 
-def pending(run, final_tasks):
-    """The final tasks that are not finished."""
+def pending(run, final_tasks, overwrite=False):
+    """The final tasks that are not finished; all, to `overwrite` them."""
     return [task for task in final_tasks
-            if (runs.read_metrics(final_folder(run, task)) or {}).get("fit_id") != task.fit_id]
+            if overwrite or (runs.read_metrics(final_folder(run, task)) or {}).get("fit_id") != task.fit_id]
 
 
 def final_folder(run, task):
@@ -116,8 +116,15 @@ def same_study_other_speakers(study):
         except (OSError, ValueError, KeyError, TypeError):          # damaged, or of something else
             return False
 
-    found = list(filter(is_alike, study.folder.parent.glob("*/config.json")))
-    return runs.read_run(max(found, key=lambda path: path.stat().st_mtime).parent) if found else None
+    found = filter(is_alike, study.folder.parent.glob("*/config.json"))
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            other = runs.read_run(path.parent)
+        except UserError:                                           # as above
+            continue
+        if len(other.summary):                                      # else nothing of it is finished
+            return other
+    return None
 
 
 def card(study, final_tasks, other=None):

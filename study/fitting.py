@@ -21,6 +21,7 @@ from ser.splits import out_of_fold_mean
 class Estimator(Protocol):
     """The contract of every model: an ensemble that is fitted, predicts, and is saved without pickle."""
     FILE: str                   # the file that `save` writes
+    INPUT: str                  # "frames" or "functionals"; a network takes what its row of config.MODELS says
     USES_AUGMENTED: bool        # whether training sees the augmented copies of a clip
     n_parameters: int           # numbers that a saved model holds
     history: object             # table with a row per member and epoch, or None

@@ -77,7 +77,7 @@ def load_model(folder, weight=1.0, lite=True):
         speaker_mean = np.float32(metadata["speaker_mean"] or 0.0)
         lite = lite and (folder / litert.FILE).exists()         # answers without TensorFlow
         estimator = litert.LiteRTNetwork if lite else estimator_class(metadata["estimator"])
-        encoder = metadata["params"].get("encoder")
+        encoder = metadata["params"]["encoder"] if features.FEATURES[metadata["feature"]].encoder else None
         if encoder:
             checked_weights(encoder["checkpoint"], encoder["sha256"])
         model = Model(folder.name, estimator.load(folder), metadata, weight, speaker_mean)
@@ -94,7 +94,8 @@ def select_models(run, of_ensemble=False, networks_only=False):
 
     raises : UserError
     """
-    study, fits = trained_fits(run, networks_only)
+    study = read_fits(run)
+    fits = usable(study.fits, networks_only)
     if of_ensemble:
         weights = {}
         validation = study.validation[study.validation.model != ensemble.NAME[1]]
@@ -105,30 +106,43 @@ def select_models(run, of_ensemble=False, networks_only=False):
         if not weights:
             raise UserError(f"{run}: none of its ensemble's models is there that could be used; leave --ensemble out")
         return weights
-    by_experiment = fits.groupby(["feature", "model"])
-    accuracy = by_experiment.validation_accuracy
-    for experiment in accuracy.mean().sort_values(ascending=False).index:
+    by_experiment = study.fits.groupby(["feature", "model"])
+    for experiment in by_experiment.validation_accuracy.mean().sort_values(ascending=False).index:
         folder = run / final.FOLDER / "-".join(experiment)
         if has_model(folder, networks_only):
             if final.belongs_to_fits(folder, by_experiment.get_group(experiment)):
                 return {folder: 1.0}
             print(f"{folder}: made before the present fits, so left aside; train.py --final makes it again",
                   file=sys.stderr)
+    if fits.empty:
+        raise UserError(no_model(run))
+    accuracy = fits.groupby(["feature", "model"]).validation_accuracy
     fits = fits[accuracy.transform("mean") == accuracy.mean().max()]
     return {fits.sort_values("validation_accuracy", ascending=False, kind="stable").folder.iloc[0]: 1.0}
 
 
-def trained_fits(run, networks_only=False):
-    """A run (runs.read_run), and its finished fits whose model is there, with their folder. raises : UserError"""
+def has_begun(run):
+    """Whether there is a model in the folder of a run, finished fits or final ones."""
+    return any(run.glob("*/*/preprocessing.json"))
+
+
+def no_model(run):
+    return f"{run}: no trained model there; make one with train.py, or name its folder with --model"
+
+
+def read_fits(run):
+    """A run (runs.read_run) with at least one finished fit; `fits` has their folder. raises : UserError"""
     study = runs.read_run(run) if (run / "config.json").exists() else SimpleNamespace(fits=pd.DataFrame())
-    fits = study.fits
-    if len(fits):
-        names = fits[["feature", "model", "fold"]].itertuples(index=False)
-        fits = fits.assign(folder=[run / "fits" / runs.fit_name(*name) for name in names])
-        fits = fits[[has_model(folder, networks_only) for folder in fits.folder]]
-    if fits.empty:
-        raise UserError(f"{run}: no trained model there; make one with train.py, or name its folder with --model")
-    return study, fits
+    if study.fits.empty:
+        raise UserError(no_model(run))
+    names = study.fits[["feature", "model", "fold"]].itertuples(index=False)
+    study.fits = study.fits.assign(folder=[run / "fits" / runs.fit_name(*name) for name in names])
+    return study
+
+
+def usable(fits, networks_only=False):
+    """Those of the fits of `read_fits` whose model is there."""
+    return fits[[has_model(folder, networks_only) for folder in fits.folder]]
 
 
 def has_model(folder, networks_only=False):
@@ -185,8 +199,11 @@ def calibrate(weights):
             fold = json.loads(own.read_text())["fold"] if own.exists() else 0       # 0: a folder on its own
             table = read_csv(path)
             table = table if "fold" in table else table.assign(fold=fold)       # a final model's come from all folds
-            rows.append(table[["fold", "file", "true", *columns]].assign(weight=weight))
-        except (OSError, ValueError, KeyError) as problem:
+            table = table[["fold", "file", "true", *columns]].astype(dict.fromkeys(columns, float))
+            if table.empty or table.isna().any(axis=None) or not set(table.true) <= set(metadata["labels"]):
+                raise ValueError("not a table of predictions")
+            rows.append(table.assign(weight=weight))
+        except (OSError, ValueError, KeyError, TypeError) as problem:
             raise UserError(f"{path}: damaged ({problem}); train it again") from problem
     rows = pd.concat(rows)
     rows[columns] = rows[columns].mul(rows.weight, axis=0)

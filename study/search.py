@@ -135,8 +135,7 @@ def run_search(folder, n, given, classes, settings, table, models, names, extrac
     pending = [task for task in every_task if overwrite or read_trial(folder, task) is None]
 
     def write(task, files):
-        table = read_csv(io.StringIO(files["validation_predictions.csv"]))
-        scores = search.validation_scores(table)
+        scores = search.validation_scores(read_csv(io.StringIO(files["validation_predictions.csv"])))
         write_json(trial_file(folder, task), dict(
             scores, fit_seconds=json.loads(files["metrics.json"])["fit_seconds"], fit_id=task.fit_id))
         return {"validation_accuracy": scores["accuracy"]}

@@ -194,6 +194,7 @@ def test_a_manifest_has_its_own_classes(tmp_path):
     (HEAD.replace(",", ";"), [line.replace(",", ";") for line in LINES],
      "its first line is 'path;emotion;speaker;recording;split'; save it with commas"),
     (HEAD + ",Split", [line + ",x" for line in LINES], "two of its columns are called 'split'"),
+    (HEAD + ",emotion", [line + ",x" for line in LINES], "two of its columns are called 'emotion'"),
     (HEAD, LINES[:1], "at least two emotions are needed, and it has 1"),
     (HEAD, [], "at least two emotions are needed, and it has 0"),
     (HEAD, [LINES[0] + ",more,more", LINES[1] + ",1,2,3"], "not readable as CSV"),

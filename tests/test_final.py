@@ -84,6 +84,11 @@ def test_the_card_carries_both_numbers_where_both_were_measured(given_away, tmp_
                                                    "speaker_independent": speaker_independent, "quick": quick})
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged/config.json").write_text("{")
+    newest = json.loads((tmp_path / "new/config.json").read_text())
+    for name, config_of_run in (("begun", newest), ("cut", newest)):            # no fit is finished; clips.csv is gone
+        write_json(tmp_path / name / "config.json", config_of_run)
+    for name in ("environment.json", "clips.csv", "folds.csv"):
+        shutil.copy(given_away / name, tmp_path / "begun")
     study = runs.read_run(tmp_path / "known")
     other = final.same_study_other_speakers(study)
     assert other.folder.name == "new" and final.same_study_other_speakers(other).folder.name == "known"
@@ -132,6 +137,17 @@ def test_an_svm_on_all_clips_knows_them(given_away, demo):
     segments = [load_segments(paths[file], inference.input_specs([model]))[0] for file in clips.file]
     answers = inference.predict_segments(segments, [model], model.metadata["labels"], inference.Calibration(1.0, 0.5))
     assert (answers.label.to_numpy() == clips.emotion.to_numpy()).mean() > 0.9
+
+
+def test_the_final_model_answers_where_those_of_the_folds_are_gone(given_away, tmp_path):
+    run_folder = shutil.copytree(given_away, tmp_path / "demo")
+    chosen = next(iter(inference.select_models(run_folder)))
+    for path in (*run_folder.glob("fits/*/model.keras"), *run_folder.glob("fits/*/svm.npz")):
+        path.unlink()
+    assert next(iter(inference.select_models(run_folder))) == chosen
+    shutil.rmtree(run_folder / "final")
+    with pytest.raises(UserError, match="no trained model there"):
+        inference.select_models(run_folder)
 
 
 def test_a_rerun_trains_nothing(given_away):

@@ -10,6 +10,7 @@ from commands import HANG_SECONDS, ROOT
 import config
 from ser import corpora
 from ser.errors import UserError
+from ser.files import write_json
 from ser.folders import find_damage
 from study import encoder_weights, inference, ready
 from study.segments import load_segments
@@ -86,7 +87,9 @@ def test_what_ships_is_small_has_a_card_and_holds_no_clips():
 
 
 def test_a_recording_is_answered_where_there_is_no_run_and_without_tensorflow(demo, tmp_path):
+    """Also where a run was stopped before its first fit."""
     clip = next((demo[0] / "cache/demo-corpus").rglob("*.wav"))
+    write_json(tmp_path / "results/default/config.json", {})
     program = f"""if True:
         import sys
         sys.argv = ["predict.py"]
@@ -95,10 +98,10 @@ def test_a_recording_is_answered_where_there_is_no_run_and_without_tensorflow(de
         assert "tensorflow" not in sys.modules and "keras" not in sys.modules
     """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": str(ROOT), "ENCODER_WEIGHTS": "",
+                          env=os.environ | {"PYTHONPATH": str(ROOT), "ENCODER_WEIGHTS": "", "SER_HOME": ".",
                                             "HF_HUB_CACHE": str(tmp_path)}, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
-    assert "default is not there yet: this is the model that comes with the project" in done.stderr
+    assert "default has no model yet: this is the one that comes with the project" in done.stderr
     assert str(ready.FOLDER / "mfcc-cnn1d") in done.stderr and clip.name in done.stdout
 
 

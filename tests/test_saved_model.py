@@ -47,7 +47,7 @@ def change(metadata, path, value):
     ("labels", []), ("labels", ["sad"]), ("labels", ["sad", "sad"]), ("labels", ["sad", 1]), ("labels", "sad"),
     ("feature", "mfcc2"), ("feature", ["mfcc"]), ("input", "waves"), ("training_range", [1]),
     ("training_range.level_dbfs", [1, 2, 3]), ("training_range.colour", [1.0, 2.0]), ("estimator", "os:system"),
-    ("estimator", "study.svm:os")])
+    ("estimator", "study.svm:os"), ("estimator", "study.recogniser:Recogniser"), ("estimator", "study.tasks:Task")])
 def test_metadata_out_of_range_is_one_clear_error(metadata, path, value, tmp_path):
     change(metadata, path, value)
     (tmp_path / "preprocessing.json").write_text(json.dumps(metadata))

@@ -11,8 +11,8 @@ import functools
 from pathlib import Path
 
 from ser.files import hash_json
+from ser.settings import PROJECT
 
-PROJECT = Path(__file__).parents[1]
 NO_EFFECT = ("ctx", "type_comment", "returns", "type_params")      # fields of a syntax tree
 
 

@@ -19,11 +19,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ser.errors import UserError
-from ser.settings import install_command
+from ser.settings import PROJECT, install_command
 from ser.signals import begin_worker, interrupts_kept_from_children
 
 BACKENDS = ("loky", "dask", "ray")
-PROJECT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = 10            # for a scheduler to answer
 SHARED = {}                     # arrays of this process that dask workers hold: {name of the plugin: array}
 GO_ON = "Finished fits are kept; the same command goes on from there"

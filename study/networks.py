@@ -21,6 +21,9 @@ import numpy as np
 import pandas as pd
 
 from study.backend import keras, tf, use_one_thread  # isort: skip (first, so that Keras loads without its notices)
+# What keras.utils.clear_session does besides would throw away compiled functions: four seconds of every fit.
+from keras.src.utils.naming import reset_uids
+
 import model
 from ser import seeds
 from ser.errors import UserError
@@ -136,7 +139,7 @@ def train_network(network, batches, steps, x_validation, targets, training):
 
 def build_ensemble(builder, input_shape, n_classes, weights):
     """One network that averages the members, from the values of all their variables: [[array, ...], ...]."""
-    keras.utils.clear_session()             # layer names are counted from the start again
+    reset_uids()                    # layer names are counted from the start again
     networks = [build(builder, input_shape, n_classes) for _ in weights]
     for network, values in zip(networks, weights):
         assign_all(network, values)
@@ -165,11 +168,13 @@ def new_network(training, input_shape, n_classes, steps, seed):
     if built_for not in TRACED_NETWORKS:
         if len(TRACED_NETWORKS) >= MAX_TRACED:
             del TRACED_NETWORKS[next(iter(TRACED_NETWORKS))]      # the oldest
-        keras.utils.clear_session()             # layer names are counted from the start again
+        reset_uids()                # layer names are counted from the start again
         plain = build(training.builder, input_shape, n_classes)
         network = training_form(plain, training.precision)
         network.compile(
-            make_optimizer(network, training), loss="categorical_crossentropy", metrics=["accuracy"],
+            make_optimizer(network, training), loss="categorical_crossentropy",
+            # By the name alone its variables were made while the step is traced, and TensorFlow would trace it again.
+            metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
             jit_compile=False,              # XLA was slower on the CPU for every network tried: EXPERIMENTS.md
             steps_per_execution=steps)          # a whole epoch in one call
         network.optimizer.build(network.trainable_variables)

@@ -11,6 +11,7 @@ import model
 from ser import metrics
 from ser.files import write_csv, write_json
 from study import explain, inference, networks, runs
+from study.explain import compiled
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,13 +31,13 @@ def test_occlusion_finds_the_patch_that_decides():
     secret = np.zeros((24, 16), np.float32)
     secret[8:12, 4:6] = 1
     x = np.ones((24, 16), np.float32)
-    fall = explain.occlusion(network((24, 16), secret), x, 20, 1, patch=(4, 0.125))         # 4 frames, 2 columns
+    fall = explain.occlusion(compiled(network((24, 16), secret)), x, 20, 1, patch=(4, 0.125))   # 4 frames, 2 columns
     assert fall.shape == (20, 16)
     assert fall[9:11, 4:6].min() > 2 and fall.max() <= 8 + 1e-4             # all of its 8 cells, at most
     elsewhere = np.ones_like(fall, bool)
     elsewhere[5:15, 2:8] = False                                            # patches that touch it reach so far
     assert np.abs(fall[elsewhere]).max() < 1e-4
-    against = explain.occlusion(network((24, 16), secret), x, 20, 0, patch=(4, 0.125))
+    against = explain.occlusion(compiled(network((24, 16), secret)), x, 20, 0, patch=(4, 0.125))
     assert np.allclose(against, -fall, atol=1e-4)                           # for one is against the other
 
 
@@ -48,7 +49,7 @@ def test_importance_is_that_of_the_group_in_use():
     secret = np.zeros(6)
     secret[2:4] = 5
     labels = (x[:, 2] + x[:, 3] > 0).astype(int)
-    falls = explain.permutation_importance(network((6,), secret), x, labels, groups, rng, repeats=4)
+    falls = explain.permutation_importance(compiled(network((6,), secret)), x, labels, groups, rng, repeats=4)
     assert falls.shape == (3, 4) and (falls[[0, 2]] == 0).all()
     assert falls[1].mean() == pytest.approx(0.5, abs=0.1)                   # from 100 % to 50 %
 
@@ -62,7 +63,7 @@ def test_penultimate_is_what_the_last_layer_sees(clips):
     seen = explain.penultimate(made, given)
     kernel, bias = made.get_layer("hidden").get_weights()
     assert np.allclose(seen, given @ kernel + bias, atol=1e-5)
-    assert np.allclose(networks.predict_proba(made, given), explain.predict_batches(made, given))
+    assert np.allclose(networks.predict_proba(made, given), compiled(made)(given))
 
 
 def test_penultimate_of_an_averaged_network_is_that_of_its_members():

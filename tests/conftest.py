@@ -14,6 +14,7 @@ from commands import run
 
 import config
 import predict
+import train
 from ser import demo_corpus
 from ser.errors import run_command
 from ser.settings import read_settings
@@ -124,17 +125,36 @@ def predicts(monkeypatch, capsys, one_thread):
     """predicts(arguments, folder): predict.py in this process, with TensorFlow loaded; as the command would end."""
     def predicts(arguments, folder):
         monkeypatch.chdir(folder)
-        code = 0
-        try:
-            run_command("predict.py", predict.main, predict.parse(list(map(str, arguments))))
-        except SystemExit as stop:
-            code = stop.code
-        shown = capsys.readouterr()
-        if isinstance(code, str):
-            return SimpleNamespace(returncode=1, stdout=shown.out, stderr=f"{shown.err}{code}\n")
-        return SimpleNamespace(returncode=code, stdout=shown.out, stderr=shown.err)
+        return ended("predict.py", predict, arguments, capsys)
 
     return predicts
+
+
+@pytest.fixture
+def trains(monkeypatch, capsys):
+    """trains(arguments, folder): train.py in this process, for what ends before the first fit; as `commands.run`."""
+    def trains(arguments, folder):
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("RAVDESS_DIR", raising=False)
+        monkeypatch.setattr(sys, "argv", ["train.py", *map(str, arguments)])
+        for name in ("RESULTS_DIR", "CACHE_DIR"):
+            monkeypatch.setattr(config, name, Path(getattr(config, name).name))
+        return ended("train.py", train, arguments, capsys)
+
+    return trains
+
+
+def ended(name, script, arguments, capsys):
+    """A script in this process: what the command would print, and its exit status."""
+    code = 0
+    try:
+        run_command(name, script.main, script.parse(list(map(str, arguments))))
+    except SystemExit as stop:
+        code = stop.code
+    shown = capsys.readouterr()
+    if isinstance(code, str):
+        return SimpleNamespace(returncode=1, stdout=shown.out, stderr=f"{shown.err}{code}\n")
+    return SimpleNamespace(returncode=code, stdout=shown.out, stderr=shown.err)
 
 
 @pytest.fixture(scope="module")

@@ -132,8 +132,9 @@ def test_workers_with_more_threads_are_refused(tmp_path):
     (["--scheduler", "127.0.0.1:9"], "only for --backend dask or ray"),
     (["--backend", "slurm"], "invalid choice: 'slurm'"),
 ])
-def test_an_unreachable_cluster_is_one_clear_line(tmp_path, arguments, words):
-    done = run("train.py", *SHORT, *arguments, cwd=tmp_path)
+def test_an_unreachable_cluster_is_one_clear_line(tmp_path, trains, monkeypatch, arguments, words):
+    monkeypatch.setattr(parallel, "TIMEOUT_SECONDS", 2)
+    done = trains([*SHORT, *arguments], tmp_path)
     assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
 

@@ -14,7 +14,7 @@ from study.training import convolution_precision
 # What numerical libraries choose on a processor without AVX.
 OLD_PROCESSOR = {"ONEDNN_MAX_CPU_ISA": "SSE41", "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2", "OPENBLAS_CORETYPE": "Nehalem"}
 ONE_NETWORK = ["--quick", "--features", "mfcc", "--models", "cnn1d", "--protocol", "stratified", "--jobs", "1", "--run",
-               "one", "--set", "MODELS.cnn1d.batch_size=4", "--set", "MODELS.cnn1d.epochs=15", "--set", "EMA_DECAY=0",
+               "one", "--set", "MODELS.cnn1d.batch_size=4", "--set", "MODELS.cnn1d.epochs=8", "--set", "EMA_DECAY=0",
                "--set", "N_AUGMENTED=0", "--set", "ENSEMBLE_SIZE=1", "--set", "N_FOLDS=2", "--folds", "0"]
 
 pytestmark = pytest.mark.skipif(not processor.can_be_pinned(), reason="not an x86-64 processor")

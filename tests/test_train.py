@@ -245,8 +245,8 @@ def test_an_interrupt_waits_for_the_import_it_meets(sign):
     (["--demo", "--final", "--quick"], "--final needs every fold"),
     (["--final", "--folds", "0", "1"], "--final needs every fold"),
 ])
-def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
-    done = run("train.py", *arguments, cwd=tmp_path)
+def test_a_mistake_is_one_clear_line(tmp_path, trains, arguments, words):
+    done = trains(arguments, tmp_path)
     assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())                             # nothing half-written
 
@@ -256,7 +256,7 @@ def test_a_mistake_is_one_clear_line(tmp_path, arguments, words):
     (["--cv", "luna"], "the luna_jimenez folds name all 24 actors of RAVDESS"),
 ])
 def test_what_the_clips_rule_out_is_one_clear_line(tmp_path, arguments, words):
-    """Said before features are extracted; the survey of the clips is all that is on disk."""
+    """By the real command, before features are extracted; the survey of the clips is all that is on disk."""
     done = run("train.py", "--demo", *arguments, cwd=tmp_path)
     assert done.returncode == 2 and words in done.stderr.splitlines()[-1] and len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("results")) and not list(tmp_path.glob("cache/features*"))
@@ -448,10 +448,10 @@ def test_the_protocol_is_that_which_suits_the_data(words, name, columns, expecte
     (["--train-on", "mine.csv", "--test-on", "demo"], "fold 0 has no two emotions to train on"),
     (["--data-dir", "other.csv"], "other.csv: no such file"),
 ])
-def test_data_that_cannot_be_used_is_one_line(own, words, says):
+def test_data_that_cannot_be_used_is_one_line(own, trains, words, says):
     written = lambda: {*own.glob("results/*"), *own.glob("cache/features*")}                        # noqa: E731
     before = written()
-    done = run("train.py", *words, cwd=own)
+    done = trains(words, own)
     assert done.returncode == 2 and says in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("train.py: error: ") and written() == before
     assert len(done.stderr.splitlines()) == 1 or done.stderr.startswith("usage: ")      # argparse's own

@@ -196,6 +196,21 @@ def test_a_network_used_again_is_as_good_as_new(model, corpus, monkeypatch):
     assert same_training(new, used_again) and np.array_equal(new["test"], used_again["test"])
 
 
+def test_a_step_is_traced_once_in_a_process(corpus, monkeypatch):
+    """For both members of a fit, and for the next fit; the layers of a saved network are named alike whatever was
+    built before."""
+    x, lengths, labels, parts = corpus
+    traced, train_step = [], keras.Model.train_step
+    monkeypatch.setattr(networks, "TRACED_NETWORKS", {})
+    monkeypatch.setattr(keras.Model, "train_step", lambda self, data: traced.append(1) or train_step(self, data))
+    names = []
+    for seed in (7, 8):
+        outcome = fit("mlp", x.mean(axis=2), None, labels, [parts, parts], seed)
+        names.append([layer.name for layer in outcome["estimator"].network._flatten_layers()])
+        networks.build("model:mlp", (3,), CLASSES)
+    assert traced == [1] and names[0] == names[1]
+
+
 def test_weights_are_drawn_by_the_initialisers_of_their_layers(monkeypatch):
     """Large enough for the variance of each to show: 2 / 400 of he_normal, 2 / 450 of glorot_uniform, ones."""
     monkeypatch.setattr(networks, "TRACED_NETWORKS", {})

@@ -61,6 +61,22 @@ def test_metadata_out_of_range_is_one_clear_error(metadata, path, value, tmp_pat
             inference.load_model(tmp_path)
 
 
+@pytest.mark.parametrize("file, spoil", [
+    ("validation_predictions.csv", lambda text: text.splitlines()[0] + "\n"),
+    ("validation_predictions.csv", lambda text: text.replace("0.", "o.")),
+    ("validation_predictions.csv", lambda text: text.replace("happy", "hungry")),
+    ("metrics.json", lambda text: "[]"),
+])
+def test_predictions_that_are_none_are_one_clear_error(file, spoil, tmp_path):
+    """Also at fits, whose fold metrics.json names."""
+    for path in READY.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    inference.calibrate({tmp_path: 1.0})
+    (tmp_path / file).write_text(spoil((tmp_path / file).read_text()))
+    with pytest.raises(UserError, match="validation_predictions.csv: damaged"):
+        inference.calibrate({tmp_path: 1.0})
+
+
 def test_the_ready_model_passes():
     assert inference.load_model(READY).metadata["labels"][0] == "neutral"
 

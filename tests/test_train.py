@@ -251,6 +251,13 @@ def test_a_mistake_is_one_clear_line(tmp_path, trains, arguments, words):
     assert not list(tmp_path.iterdir())                             # nothing half-written
 
 
+def test_a_precision_that_is_not_there_is_said_before_anything_is_read(tmp_path, trains, monkeypatch):
+    monkeypatch.setattr("study.training.has_bfloat16", lambda: False)
+    done = trains(["--demo", "--set", "PRECISION=bfloat16"], tmp_path)
+    assert done.returncode == 2 and "does not multiply in it" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["--folds", "5"], "not all within 0..1"),
     (["--cv", "luna"], "the luna_jimenez folds name all 24 actors of RAVDESS"),

@@ -86,7 +86,7 @@ def choices(run):
 
     raises : UserError
     """
-    if run.name == config.RUN_NAME and not inference.has_begun(run):
+    if run.name == config.RUN_NAME and not inference.has_any_model(run):
         return ready_choice()
     best = inference.select_models(run, of_ensemble=False)
     ensemble = inference.select_models(run, of_ensemble=True)

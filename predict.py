@@ -152,7 +152,7 @@ def choose_models(args):
     run = args.results_dir / args.run
     if args.same_speaker and any((args.results_dir / (args.run + ADAPTED)).glob("fits/*/preprocessing.json")):
         run = args.results_dir / (args.run + ADAPTED)
-    if args.run == config.RUN_NAME and not inference.has_begun(run) and not args.ensemble:
+    if args.run == config.RUN_NAME and not inference.has_any_model(run) and not args.ensemble:
         folder = ready.ready_model(bool(args.export), args.same_speaker)
         say(f"{run} has no model yet: this is the one that comes with the project")
         return {folder: 1.0}

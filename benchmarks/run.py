@@ -1,7 +1,7 @@
 """Our implementation beside the conventional one, measured on this machine.
 
-    python benchmarks/run.py                writes benchmarks/RESULTS.md; half an hour to two hours on two cores
-    python benchmarks/run.py --repeats 1    a round: 15 to 45 minutes
+    python benchmarks/run.py                writes benchmarks/RESULTS.md; 35 minutes on two cores
+    python benchmarks/run.py --repeats 1    a round: 15 minutes; more than twice that on slow cores
 
 The conventional implementation is baseline.py, the recipe as most public repositories write it. Its networks have the
 common size; ours are also timed under the conventional `fit`, so that the table tells what the networks save from what

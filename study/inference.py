@@ -121,12 +121,13 @@ def select_models(run, of_ensemble=False, networks_only=False):
     return {fits.sort_values("validation_accuracy", ascending=False, kind="stable").folder.iloc[0]: 1.0}
 
 
-def has_begun(run):
+def has_any_model(run):
     """Whether there is a model in the folder of a run, finished fits or final ones."""
     return any(run.glob("*/*/preprocessing.json"))
 
 
 def no_model(run):
+    """What is said of a run without a model that could be used."""
     return f"{run}: no trained model there; make one with train.py, or name its folder with --model"
 
 

@@ -159,9 +159,9 @@ def pending_tasks(run, tasks, overwrite=False):
     return pending
 
 
-def other_versions(run, environment):
-    """A line on packages that finished fits of a run were made with in another version, or ""."""
-    if not any((run / "fits").glob("*/metrics.json")):
+def other_versions(run, environment, kept):
+    """A line on packages that the finished fits among `kept` (tasks) were made with in another version, or ""."""
+    if not any((run / "fits" / task.name / "metrics.json").exists() for task in kept):
         return ""
     try:
         before = json.loads((run / "environment.json").read_text())
@@ -187,7 +187,8 @@ def write_run_metadata(run, config, environment, plan, tasks, pending):
         | {name: row.label for name, row in plan.models.items()}, n_folds=len(plan.folds),
         fit_ids={task.name: task.fit_id for task in tasks}))
     if pending or not (run / "environment.json").exists():
-        say(other_versions(run, environment))
+        again = {task.name for task in pending}
+        say(other_versions(run, environment, [task for task in tasks if task.name not in again]))
         write_json(run / "environment.json", environment)
     write_csv(run / "clips.csv", plan.clips.drop(columns=["path", "label", "sound"]).round(6))
     folds = plan.clips[["file", "actor", "emotion", "recording"]].copy()

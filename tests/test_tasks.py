@@ -125,15 +125,18 @@ def test_the_environment_is_that_of_the_fits_not_of_a_command_that_made_none(cli
     plan = tasks.Plan(clips, SETTINGS.CLASSES, ("mfcc",), {}, folds, "in words")
     versions = dict.fromkeys(PACKAGES, "1")
 
-    def written(pending, **changes):
-        tasks.write_run_metadata(tmp_path / "run", {}, versions | changes, plan, [], pending)
-        return json.loads((tmp_path / "run/environment.json").read_text())
+    planned = [SimpleNamespace(name=f"mfcc-mlp-fold{fold}", fit_id="id") for fold in range(2)]
 
-    assert written(["a task"])["keras"] == "1"
+    def written(pending, keras):
+        tasks.write_run_metadata(tmp_path / "run", {}, versions | {"keras": keras}, plan, planned, pending)
+        return json.loads((tmp_path / "run/environment.json").read_text())["keras"]
+
+    assert written(planned, "1") == "1"
     runs.write_fit(tmp_path / "run/fits/mfcc-mlp-fold0", {"metrics.json": "{}"})
-    assert written([], keras="2")["keras"] == "1" and not capsys.readouterr().out
-    assert written(["a task"], keras="2")["keras"] == "2"
-    assert "finished fits were made with keras 1 (now 2), and are kept" in capsys.readouterr().out
+    assert written([], "2") == "1" and not capsys.readouterr().out
+    assert written(planned, "2") == "2" and not capsys.readouterr().out         # --overwrite: nothing is kept
+    assert written(planned[1:], "3") == "3"
+    assert "finished fits were made with keras 2 (now 3), and are kept" in capsys.readouterr().out
 
 
 class Diverged:
